@@ -1,0 +1,132 @@
+//! Writing a file of any format, whole or not at all.
+
+use std::path::Path;
+
+use caffe_proto::{Model, Payload, write_caffemodel, write_caffemodel_h5};
+
+use crate::atomic::AtomicFile;
+use crate::chainer::{BatchNorm, Conv, Options};
+use crate::container::Container;
+use crate::hdf5::Hdf5;
+use crate::npz::Npz;
+use crate::output::{Lent, Output, Progress};
+use crate::safetensors::Safetensors;
+use crate::{Error, Format, Note, Opened, Weights, WriteOptions};
+
+/// How a conversion writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversion {
+    /// What to write.
+    pub format: Format,
+    /// The layout of Chainer's side.
+    pub layout: Options,
+    /// Deflate what the format can deflate. Chainer's `save_hdf5` always does, and `save_npz` unless told otherwise.
+    pub compress: bool,
+    /// How the file is put in place.
+    pub write: WriteOptions,
+}
+
+impl Conversion {
+    /// A conversion to `format` with nothing else asked for.
+    pub fn to(format: Format) -> Self {
+        Self { format, layout: Options::default(), compress: false, write: WriteOptions::default() }
+    }
+
+    /// Writes what `input` holds to `output`, and returns what was noted on the way. The same input gives
+    /// the same bytes every time.
+    ///
+    /// # Errors
+    /// When the input cannot be laid out so, or the output cannot be written. Then there is no output.
+    pub fn run(
+        &self,
+        input: &Opened,
+        output: &Path,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Note>, Error> {
+        self.check_options()?;
+        let mut notes = input.notes().to_vec();
+        if self.format.is_caffe() {
+            let (model, more) = input.model()?;
+            notes.extend(more);
+            self.save_model(&model, output, progress)?;
+        } else {
+            let (weights, more) = input.weights(self.layout)?;
+            notes.extend(more);
+            self.save_weights(&weights, output, progress)?;
+        }
+        Ok(notes)
+    }
+
+    /// Writes `weights` to `output`, whose format must be one of named tensors.
+    ///
+    /// # Errors
+    /// [`Error::NoDefinition`] for a format of Caffe's, and when the output cannot be written.
+    pub fn save_weights(
+        &self,
+        weights: &Weights,
+        output: &Path,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Error> {
+        let compress = self.compress;
+        let container: &dyn Container = match self.format {
+            Format::Npz => &Npz { compress },
+            Format::ChainerHdf5 => &Hdf5 { compress },
+            Format::Safetensors => &Safetensors,
+            Format::Caffemodel | Format::CaffemodelHdf5 => {
+                return Err(Error::NoDefinition { what: "a file of Caffe's" });
+            }
+        };
+        self.put(output, weights.byte_count(), progress, |output| container.write(weights, output))
+    }
+
+    /// Writes `model` to `output`, whose format must be one of Caffe's.
+    ///
+    /// # Errors
+    /// [`Error::NoDefinition`] for a `.caffemodel` of a model without one, and when the output cannot be written.
+    pub fn save_model(&self, model: &Model, output: &Path, progress: &mut Progress<'_>) -> Result<(), Error> {
+        if model.definition.is_none() && self.format == Format::Caffemodel {
+            return Err(Error::NoDefinition { what: "a .caffemodel" });
+        }
+        let blobs = model.layers.iter().flat_map(|layer| &layer.blobs);
+        let total = blobs.map(|blob| blob.values().len()).sum();
+        self.put(output, total, progress, |output| {
+            if self.format == Format::CaffemodelHdf5 {
+                let mut copy = |output: &mut Lent<'_, '_>, values: &Payload| output.0.payload(values, None);
+                write_caffemodel_h5(model, Lent(output), &mut copy)?;
+            } else {
+                write_caffemodel(model, output)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// An option without effect is a misunderstanding, not a wish.
+    fn check_options(self) -> Result<(), Error> {
+        let format = self.format;
+        let refused = |option| Err(Error::NotApplicable { option, format });
+        if format.is_caffe() && self.layout.conv == Conv::Dense {
+            return refused("--conv dense");
+        }
+        if format.is_caffe() && self.layout.batchnorm == BatchNorm::Folded {
+            return refused("--batchnorm folded");
+        }
+        if self.compress && !matches!(format, Format::Npz | Format::ChainerHdf5) {
+            return refused("--compress");
+        }
+        Ok(())
+    }
+
+    fn put(
+        self,
+        path: &Path,
+        total: u64,
+        progress: &mut Progress<'_>,
+        write: impl FnOnce(&mut Output<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let file = AtomicFile::create(path, self.write)?;
+        let mut output = Output::new(file.file(), file.target(), total, progress);
+        write(&mut output)?;
+        output.finish()?;
+        file.commit()
+    }
+}
