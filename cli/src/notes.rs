@@ -1,0 +1,17 @@
+//! What a command tells beside its result.
+
+use std::fmt::Display;
+
+use crate::table::printable;
+
+/// Prints each note on the error output.
+pub(crate) fn print<N: Display>(notes: &[N], quiet: bool) {
+    for note in notes.iter().filter(|_| !quiet) {
+        eprintln!("note: {}", lines(&note.to_string()));
+    }
+}
+
+/// A message of one or more lines, each printable.
+pub(crate) fn lines(message: &str) -> String {
+    message.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
