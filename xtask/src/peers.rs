@@ -259,7 +259,7 @@ impl Comparison {
         Ok(Verdict::of(answer(&mut command)?))
     }
 
-    /// Converts an output back to a caffemodel: real Caffe must load from it what the output holds.
+    /// Converts an output back to a caffemodel, by the definition inside the model where it has one: real Caffe must load from it what the output holds.
     fn check_back(
         &self,
         model: &Model,

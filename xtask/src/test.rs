@@ -18,7 +18,8 @@ struct Step {
 
 pub(crate) fn run() -> Result<ExitCode> {
     let start = Instant::now();
-    let steps = steps(&workspace::metadata()?);
+    let mut steps = steps(&workspace::metadata()?);
+    let skipped = add_deny(&mut steps);
     let count = steps.len();
     let mut times = Vec::with_capacity(count);
     for (index, mut step) in steps.into_iter().enumerate() {
@@ -40,8 +41,8 @@ pub(crate) fn run() -> Result<ExitCode> {
     for (name, time) in &times {
         println!("{:>9}  {name}", seconds(*time));
     }
-    if !installed("deny") {
-        println!("  skipped  deny: cargo-deny is not installed (cargo install --locked cargo-deny)");
+    if let Some(reason) = skipped {
+        println!("  skipped  {reason}");
     }
     println!("{:>9}  all of {count} steps passed", seconds(start.elapsed()));
     Ok(ExitCode::SUCCESS)
@@ -68,10 +69,20 @@ fn steps(metadata: &Value) -> Vec<Step> {
     let mut doc = step("docs", &["doc", "--workspace", "--no-deps"]);
     doc.command.env("RUSTDOCFLAGS", "-D warnings");
     steps.push(doc);
-    if installed("deny") {
-        steps.push(step("deny", &["deny", "check"]));
-    }
     steps
+}
+
+/// Adds what cargo-deny checks; returns why something is left out.
+fn add_deny(steps: &mut Vec<Step>) -> Option<&'static str> {
+    if !installed("deny") {
+        return Some("deny: cargo-deny is not installed (cargo install --locked cargo-deny)");
+    }
+    steps.push(step("deny", &["deny", "check", "bans", "licenses", "sources"]));
+    if !succeeds(&["deny", "fetch", "db"]) {
+        return Some("deny, advisories: their database cannot be fetched from here");
+    }
+    steps.push(step("deny, advisories", &["deny", "check", "advisories"]));
+    None
 }
 
 fn step(name: &str, arguments: &[&str]) -> Step {
@@ -114,9 +125,12 @@ impl Features {
 
 /// Whether `cargo NAME` answers.
 pub(crate) fn installed(name: &str) -> bool {
-    let mut command = Command::new(workspace::cargo());
-    command.args([name, "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
+    succeeds(&[name, "--version"])
+}
+
+fn succeeds(arguments: &[&str]) -> bool {
+    let mut command = step("", arguments).command;
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// The command for a reader to paste: `cargo` by its short name, with the environment that the step sets.

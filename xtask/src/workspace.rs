@@ -42,21 +42,22 @@ pub(crate) fn metadata() -> Result<Value> {
     serde_json::from_slice(&output.stdout).context("cargo metadata did not print JSON")
 }
 
-/// Builds `rebrew` in the release profile, or in the one that `REBREW_PROFILE` names, and returns the binary's path.
+/// Builds `rebrew` in the release profile and returns the binary's path, or takes the one that `REBREW_BINARY` names.
 ///
 /// Quietly: cargo then says nothing but errors and warnings.
 pub(crate) fn build_rebrew(quiet: bool) -> Result<PathBuf> {
-    let profile = env::var("REBREW_PROFILE").unwrap_or_else(|_| "release".to_owned());
+    if let Some(binary) = env::var_os("REBREW_BINARY") {
+        return Ok(binary.into());
+    }
     let mut command = Command::new(cargo());
     command
         .args([
             "build",
+            "--release",
             "--package=rebrew",
             "--bin=rebrew",
             "--message-format=json-render-diagnostics",
-            "--profile",
         ])
-        .arg(profile)
         .current_dir(root())
         .stderr(Stdio::inherit());
     if quiet {

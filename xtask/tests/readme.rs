@@ -70,17 +70,20 @@ fn split(command: &str) -> Vec<String> {
     words
 }
 
-/// The binary of this build profile.
+/// The binary that the tests of the whole workspace use, for those are built already when this one runs among them;
+/// building the one package would choose other features of its dependencies, and build them all again.
 fn build_rebrew() -> PathBuf {
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--package=rebrew", "--bin=rebrew", "--message-format=json"])
+        .args(["test", "--quiet", "--workspace", "--tests", "--no-run", "--message-format=json"])
         .current_dir(root())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    let mut messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    messages.find_map(|message| message["executable"].as_str().map(PathBuf::from)).unwrap()
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut binaries = messages
+        .filter(|message| message["target"]["name"] == "rebrew" && message["profile"]["test"] == false);
+    binaries.find_map(|message| message["executable"].as_str().map(PathBuf::from)).unwrap()
 }
 
 /// What a reader of README.md would see: for `rebrew` its errors too; for `cargo xtask` not what cargo says of the build.
@@ -93,7 +96,7 @@ fn run(example: &Example, rebrew: &Path, scratch: &Path) -> Vec<String> {
     };
     let folder = if ours { scratch } else { root() };
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(folder).env("REBREW_PROFILE", "dev");
+    command.args(arguments).current_dir(folder).env("REBREW_BINARY", rebrew);
     let output = command.output().unwrap();
     let mut text = String::from_utf8(output.stdout).unwrap();
     if ours {
