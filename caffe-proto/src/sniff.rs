@@ -36,6 +36,8 @@ pub enum FileKind {
     Blob,
     /// A SolverState: `.solverstate`.
     SolverState,
+    /// A net in ONNX.
+    Onnx,
     /// Text: a prototxt, perhaps.
     Text,
     /// Text in UTF-16, as some editors save it.
@@ -60,6 +62,7 @@ impl fmt::Display for FileKind {
             FileKind::Net => "a caffemodel",
             FileKind::Blob => "a binaryproto (one blob, such as a mean image)",
             FileKind::SolverState => "a solverstate",
+            FileKind::Onnx => "an ONNX file",
             FileKind::Text => "a definition in text form (a prototxt)",
             FileKind::Utf16 => "text in UTF-16",
             FileKind::Unknown => "in no format that is known here",
@@ -121,6 +124,7 @@ pub fn not_a(storage: &Storage, wanted: &str, kind: FileKind) -> Error {
             "; a pickle runs code when it is opened: save it as .npz or .safetensors where it was made"
         }
         FileKind::Npy => "; numpy.savez makes a set of arrays",
+        FileKind::Onnx => "; ONNX is written here, not read",
         FileKind::Text => "; it holds no weights: give it with --definition",
         FileKind::Utf16 => "; save it as UTF-8",
         FileKind::Net | FileKind::Hdf5 | FileKind::Zip | FileKind::Safetensors if wanted == PROTOTXT => {
@@ -151,6 +155,9 @@ fn is_safetensors(bytes: &[u8]) -> bool {
 
 /// Tells the three messages apart by their first fields. A net may begin with any of its fields.
 fn protobuf(bytes: &[u8]) -> Option<FileKind> {
+    if is_onnx(bytes) {
+        return Some(FileKind::Onnx);
+    }
     let mut numbers_first = 0;
     for field in wire::fields(bytes, 0..bytes.len()).take(8) {
         let Ok(field) = field else {
@@ -177,6 +184,16 @@ fn protobuf(bytes: &[u8]) -> Option<FileKind> {
         }
     }
     (numbers_first > 0).then_some(FileKind::Blob)
+}
+
+/// A version, who made it, and a graph. A SolverState begins so too, and has no field of the graph's number.
+fn is_onnx(bytes: &[u8]) -> bool {
+    let fields = wire::fields(bytes, 0..bytes.len()).take(8).map_while(Result::ok).collect::<Vec<_>>();
+    let text =
+        |number| fields.iter().any(|field| field.number == number && matches!(field.value, Value::Bytes(_)));
+    matches!(fields.first(), Some(field) if field.number == 1 && matches!(field.value, Value::Varint(_)))
+        && text(2)
+        && text(7)
 }
 
 fn cut_short(bytes: &[u8]) -> Option<FileKind> {

@@ -60,6 +60,7 @@ enum To {
     Npz,
     H5,
     Safetensors,
+    Onnx,
     Caffemodel,
     #[value(name = "caffemodel.h5")]
     CaffemodelH5,
@@ -94,6 +95,9 @@ pub(crate) fn run(arguments: &Arguments, quiet: bool) -> Result<Answer, Failure>
             BatchNormForm::Folded => BatchNorm::Folded,
         },
     };
+    if arguments.verify && conversion.format == Format::Onnx {
+        return Err(Failure::Message("an .onnx is written, not read: leave out --verify".to_owned()));
+    }
     let input = open(&arguments.input, arguments.definition.as_deref(), arguments.lenient, quiet)?;
     let expected = if arguments.verify { Some(expected(&input, arguments, conversion)?) } else { None };
     let told = {
@@ -226,6 +230,7 @@ impl From<To> for Format {
             To::Npz => Format::Npz,
             To::H5 => Format::ChainerHdf5,
             To::Safetensors => Format::Safetensors,
+            To::Onnx => Format::Onnx,
             To::Caffemodel => Format::Caffemodel,
             To::CaffemodelH5 => Format::CaffemodelHdf5,
         }

@@ -33,7 +33,7 @@ struct Arguments {
 enum Command {
     /// Show a model's layers, types, parameters and their shapes; any weight file's tensors
     Inspect(inspect::Arguments),
-    /// Convert weights between Caffe, Chainer and safetensors files
+    /// Convert weights between Caffe, Chainer and safetensors files, or a net to ONNX
     Convert(convert::Arguments),
     /// Compare two weight files tensor by tensor, whatever their formats
     Diff(diff::Arguments),

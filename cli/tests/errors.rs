@@ -68,8 +68,8 @@ fn an_output_without_a_format_is_refused() {
     let model = testdata("fashion/fashion.caffemodel");
     Scratch::new().fails(
         &["convert", &model, "-o", "x.bin"],
-        "rebrew: x.bin does not say which format to write: end it in .npz, .h5, .safetensors, .caffemodel or \
-         .caffemodel.h5, or give --to\n",
+        "rebrew: x.bin does not say which format to write: end it in .npz, .h5, .safetensors, .onnx, .caffemodel \
+         or .caffemodel.h5, or give --to\n",
     );
 }
 

@@ -102,10 +102,33 @@ pub enum Error {
         /// The format.
         format: Format,
     },
+    /// Layers that have no place in an ONNX file.
+    #[error(
+        "ONNX has no words for {} of the net's layers: {}",
+        layers.len(),
+        layers.join(", ")
+    )]
+    NotInOnnx {
+        /// Their names, each with its type and, where that does not say it, the reason.
+        layers: Vec<String>,
+    },
+    /// The net ends where it begins.
+    #[error("the net computes nothing: an .onnx needs a layer that is neither input nor loss")]
+    NothingToRun,
+    /// An ONNX file is a protobuf message, whose readers take only so much.
+    #[error(
+        "the .onnx would take {bytes} bytes, and what reads ONNX takes at most {limit}: write a .safetensors instead"
+    )]
+    OnnxTooLarge {
+        /// What it would take.
+        bytes: u64,
+        /// The most that is read.
+        limit: u64,
+    },
     /// The output's name does not say what to write.
     #[error(
-        "{} does not say which format to write: end it in .npz, .h5, .safetensors, .caffemodel or .caffemodel.h5, \
-         or give --to",
+        "{} does not say which format to write: end it in .npz, .h5, .safetensors, .onnx, .caffemodel or \
+         .caffemodel.h5, or give --to",
         path.display()
     )]
     UnknownFormat {

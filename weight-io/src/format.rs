@@ -14,6 +14,8 @@ pub enum Format {
     ChainerHdf5,
     /// Hugging Face's.
     Safetensors,
+    /// The whole net for ONNX's runtimes. Written, not read.
+    Onnx,
     /// Caffe's binary net with its blobs.
     Caffemodel,
     /// Caffe's HDF5 tree of blobs.
@@ -33,6 +35,7 @@ impl Format {
             (".h5", Format::ChainerHdf5),
             (".hdf5", Format::ChainerHdf5),
             (".safetensors", Format::Safetensors),
+            (".onnx", Format::Onnx),
             (".caffemodel", Format::Caffemodel),
         ];
         let found = endings.into_iter().find(|(ending, _)| name.ends_with(ending));
@@ -51,6 +54,7 @@ impl fmt::Display for Format {
             Format::Npz => "npz",
             Format::ChainerHdf5 => "Chainer HDF5",
             Format::Safetensors => "safetensors",
+            Format::Onnx => "onnx",
             Format::Caffemodel => "caffemodel",
             Format::CaffemodelHdf5 => "Caffe HDF5",
         })
@@ -69,6 +73,7 @@ mod tests {
             ("dir.npz/a.caffemodel.h5", Format::CaffemodelHdf5),
             ("a.caffemodel", Format::Caffemodel),
             ("a.safetensors", Format::Safetensors),
+            ("a.onnx", Format::Onnx),
         ] {
             assert_eq!(Format::of_name(Path::new(name)).unwrap(), format);
         }

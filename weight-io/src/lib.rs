@@ -51,6 +51,41 @@
 //! assert_eq!(Weights::open("tiny.npz")?.get("conv1/W")?.to_f32()?, [3.0, 0.0, 0.0, 4.0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # From safetensors to PyTorch
+//!
+//! A `.safetensors` file made with a definition at hand says in its metadata what each layer is, so that Python can
+//! build the modules and give them their tensors. With `--batchnorm folded` a BatchNorm has the Scale behind it:
+//!
+//! ```python
+//! import json, torch
+//! from safetensors import safe_open
+//!
+//! with safe_open("net.safetensors", "pt") as file:
+//!     layers = json.loads(file.metadata()["layers"])
+//!     tensors = {name: file.get_tensor(name) for name in file.keys()}
+//!
+//! def module(kind, own, layer):
+//!     bias = "b" in own
+//!     if "kernel" in layer and kind != "Pooling":
+//!         at = [tuple(layer[key]) for key in ("kernel", "stride", "pad")]
+//!         how = dict(groups=layer["group"], bias=bias, dilation=tuple(layer["dilation"]))
+//!         if kind == "Deconvolution":
+//!             return torch.nn.ConvTranspose2d(len(own["W"]), layer["num_output"], *at, **how)
+//!         return torch.nn.Conv2d(own["W"].shape[1] * layer["group"], layer["num_output"], *at, **how)
+//!     if kind == "InnerProduct":
+//!         return torch.nn.Linear(own["W"].shape[1], layer["num_output"], bias)
+//!     if kind == "BatchNorm":
+//!         return torch.nn.BatchNorm2d(len(own["avg_mean"]), layer["eps"], affine="gamma" in own)
+//!     return torch.nn.PReLU(own["W"].numel()) if kind == "PReLU" else torch.nn.Identity()
+//!
+//! modules = {}
+//! rename = dict(W="weight", b="bias", gamma="weight", beta="bias", avg_mean="running_mean", avg_var="running_var")
+//! for layer in layers:
+//!     own = {key: tensors[layer["name"] + "/" + key] for key in layer["tensors"]}
+//!     made = modules[layer["name"]] = module(layer["type"], own, layer).eval()
+//!     made.load_state_dict({rename[key]: own[key] for key in own if key in rename}, strict=False)
+//! ```
 #![forbid(unsafe_code)]
 
 mod atomic;
@@ -61,9 +96,11 @@ mod error;
 mod format;
 mod hdf5;
 mod layout;
+mod modules;
 mod note;
 mod npy;
 mod npz;
+mod onnx;
 mod opened;
 mod output;
 mod prefix;

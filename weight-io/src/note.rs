@@ -57,6 +57,16 @@ pub enum Note {
         /// The tensors, each with its type.
         tensors: Vec<String>,
     },
+    /// Layers that a net which only infers is without.
+    LeftOut {
+        /// The layers, each with its type.
+        layers: Vec<String>,
+    },
+    /// Layers of the file that the definition does not have.
+    Unused {
+        /// Their names.
+        layers: Vec<String>,
+    },
     /// Something that the reader of a file noted.
     Reader(String),
 }
@@ -91,6 +101,10 @@ impl fmt::Display for Note {
             Note::Prefix { prefix } => write!(f, "all names begin with `{prefix}`: taken off"),
             Note::PassedOver { what, count } => write!(f, "{count} tensors of {what} passed over"),
             Note::Converted { tensors } => write!(f, "converted to float32: {}", list(tensors)),
+            Note::LeftOut { layers } => write!(f, "left out, as in a deploy net: {}", list(layers)),
+            Note::Unused { layers } => {
+                write!(f, "the definition has no use for these layers of the file: {}", list(layers))
+            }
             Note::Reader(text) => f.write_str(text),
         }
     }

@@ -150,6 +150,22 @@ impl Opened {
         }
     }
 
+    /// The file's blobs by layer, whether the definition has these layers or not, and their shapes as they are.
+    ///
+    /// # Errors
+    /// As [`Opened::model`], but for blobs only what their file says.
+    pub(crate) fn any_model(&self) -> Result<(Model, Vec<Note>), Error> {
+        match &self.held {
+            Held::Blobs(model) => {
+                let notes = model.notes.iter().cloned().map(Note::Reader).collect();
+                let Some(definition) = self.definition() else { return Ok((Model::clone(model), notes)) };
+                let net = Net::unfiltered(definition)?;
+                Ok((shared::filled(&net.layers, model).into_owned(), notes))
+            }
+            Held::Tensors(_) => self.model(),
+        }
+    }
+
     /// The tensors as [`Weights::open`] gives them.
     pub(crate) fn into_weights(self) -> Result<Weights, Error> {
         Ok(self.weights(Options::default())?.0)

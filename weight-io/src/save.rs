@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use caffe_proto::proto::NetParameter;
 use caffe_proto::{Model, Payload, write_caffemodel, write_caffemodel_h5};
 
 use crate::atomic::AtomicFile;
@@ -11,7 +12,7 @@ use crate::hdf5::Hdf5;
 use crate::npz::Npz;
 use crate::output::{Lent, Output, Progress};
 use crate::safetensors::Safetensors;
-use crate::{Error, Format, Note, Opened, Weights, WriteOptions};
+use crate::{Error, Format, Note, Opened, Weights, WriteOptions, modules, onnx};
 
 /// How a conversion writes.
 #[derive(Clone, Copy, Debug)]
@@ -45,13 +46,24 @@ impl Conversion {
     ) -> Result<Vec<Note>, Error> {
         self.check_options()?;
         let mut notes = input.notes().to_vec();
-        if self.format.is_caffe() {
+        if self.format == Format::Onnx {
+            let (model, more) = input.any_model()?;
+            notes.extend(more);
+            let definition = input.definition().ok_or(Error::NoDefinition { what: "an .onnx" })?;
+            notes.extend(self.save_onnx(definition, &model, output, progress)?);
+        } else if self.format.is_caffe() {
             let (model, more) = input.model()?;
             notes.extend(more);
             self.save_model(&model, output, progress)?;
         } else {
-            let (weights, more) = input.weights(self.layout)?;
+            let (mut weights, more) = input.weights(self.layout)?;
             notes.extend(more);
+            if let (Format::Safetensors, Some(definition)) = (self.format, input.definition()) {
+                let mut metadata = weights.metadata().clone();
+                metadata
+                    .insert(modules::KEY.to_owned(), modules::describe(definition, &weights, self.layout)?);
+                weights.set_metadata(metadata);
+            }
             self.save_weights(&weights, output, progress)?;
         }
         Ok(notes)
@@ -72,6 +84,7 @@ impl Conversion {
             Format::Npz => &Npz { compress },
             Format::ChainerHdf5 => &Hdf5 { compress },
             Format::Safetensors => &Safetensors,
+            Format::Onnx => return Err(Error::NoDefinition { what: "an .onnx" }),
             Format::Caffemodel | Format::CaffemodelHdf5 => {
                 return Err(Error::NoDefinition { what: "a file of Caffe's" });
             }
@@ -104,16 +117,35 @@ impl Conversion {
     fn check_options(self) -> Result<(), Error> {
         let format = self.format;
         let refused = |option| Err(Error::NotApplicable { option, format });
-        if format.is_caffe() && self.layout.conv == Conv::Dense {
+        let has_layout = !format.is_caffe() && format != Format::Onnx;
+        if !has_layout && self.layout.conv == Conv::Dense {
             return refused("--conv dense");
         }
-        if format.is_caffe() && self.layout.batchnorm == BatchNorm::Folded {
+        if !has_layout && self.layout.batchnorm == BatchNorm::Folded {
             return refused("--batchnorm folded");
         }
         if self.compress && !matches!(format, Format::Npz | Format::ChainerHdf5) {
             return refused("--compress");
         }
         Ok(())
+    }
+
+    /// Writes the net of `definition` with the blobs of `model` as ONNX, and returns what was left out.
+    ///
+    /// # Errors
+    /// [`Error::NotInOnnx`] naming every layer that ONNX has no words for; for a net that reads data; and when the output
+    /// cannot be written.
+    pub fn save_onnx(
+        &self,
+        definition: &NetParameter,
+        model: &Model,
+        output: &Path,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Note>, Error> {
+        let (graph, notes) = onnx::export(definition, model)?;
+        let bytes = onnx::Bytes::new(&graph)?;
+        self.put(output, graph.byte_count(), progress, |output| Ok(bytes.write(output)?))?;
+        Ok(notes)
     }
 
     fn put(

@@ -185,7 +185,8 @@ impl Notes {
     }
 }
 
-fn check_count(layer: &Layer, found: usize) -> Result<(), Error> {
+/// Whether a layer has as many blobs as it needs.
+pub(crate) fn check_count(layer: &Layer, found: usize) -> Result<(), Error> {
     let Some(needed) = Layers::blob_count(layer) else { return Ok(()) };
     // NVIDIA/caffe's form may stand under a definition that does not say so.
     let five = matches!(layer.kind, LayerKind::BatchNorm(_)) && found == 5;

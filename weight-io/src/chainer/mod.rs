@@ -17,13 +17,16 @@
 mod batch_norm;
 mod blobs;
 pub(crate) mod by_shape;
-mod fold;
+pub(crate) mod fold;
 mod links;
 pub(crate) mod shared;
 mod slots;
 
+pub(crate) use batch_norm::Factor;
 pub use blobs::to_blobs;
+pub(crate) use links::check_count;
 pub use links::to_links;
+pub(crate) use slots::named;
 
 /// How group convolutions are laid out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -84,7 +84,7 @@ impl Layers {
 }
 
 /// The blobs by what the layer's own parameters say.
-fn named(layer: &Layer, count: usize, axes: Option<usize>) -> Vec<Slot<'_>> {
+pub(crate) fn named(layer: &Layer, count: usize, axes: Option<usize>) -> Vec<Slot<'_>> {
     let slot =
         |key: &str, what, form, shape| Slot { key: key.to_owned(), form, need: Need { layer, what, shape } };
     let same = |key: &str, what, shape| slot(key, what, Form::Same, Some(shape));
