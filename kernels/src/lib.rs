@@ -1,1 +1,55 @@
-//! To come.
+//! The maths of Caffe's layers, on buffers: this crate knows no net and no file.
+//!
+//! A [`Backend`] is a device with memory ([`Buffer`]) and about thirty coarse operations. Sizes travel in plain
+//! [geometry](ConvGeometry) structs; operations with weights are *prepared* once (the algorithm is chosen, the weights
+//! are packed) and then run any number of times without allocating.
+//!
+//! ```
+//! use kernels::{Activation, Backend, ConvGeometry, CpuBackend, Epilogue};
+//!
+//! let cpu = CpuBackend::new(2)?;
+//! // AlexNet's conv2: 96 channels of 27×27, 256 filters of 5×5 in two groups.
+//! let geometry = ConvGeometry::new(1, [96, 256], &[27, 27], &[5, 5]).with_pad(&[2, 2]).with_group(2);
+//!
+//! let mut weights = cpu.allocate(256 * 48 * 25)?;
+//! cpu.fill(&mut weights, 256 * 48 * 25, 0.5)?;
+//! let mut x = cpu.allocate(96 * 27 * 27)?;
+//! cpu.fill(&mut x, 96 * 27 * 27, 1.0)?;
+//!
+//! let convolution = cpu.convolution_prepare(&geometry, &weights)?;
+//! let mut y = cpu.allocate(256 * 27 * 27)?;
+//! let mut workspace = cpu.allocate(convolution.workspace_len())?;
+//! let epilogue = Epilogue { activation: Activation::Relu, ..Epilogue::default() };
+//! cpu.convolution_forward(&convolution, &x, &epilogue, &mut y, &mut workspace)?;
+//!
+//! let mut corner_and_next = [0.0; 2];
+//! cpu.read(&y, 0, &mut corner_and_next)?;
+//! assert_eq!(corner_and_next, [0.5 * 48.0 * 9.0, 0.5 * 48.0 * 12.0]);
+//! # Ok::<(), kernels::Error>(())
+//! ```
+//!
+//! Results have the same bits with any number of threads: work is cut by sizes, never by threads, and no sum is cut
+//! between threads. Between instruction sets ([`Isa`]) they differ in the last bits.
+
+#![expect(unsafe_code, reason = "vector instructions, and slices shared among threads")]
+#![expect(clippy::inline_always, reason = "what is not inlined is not compiled with the vector instructions")]
+
+mod activation;
+mod backend;
+mod buffer;
+mod cpu;
+mod error;
+mod geometry;
+mod prepared;
+
+pub use activation::Activation;
+pub use backend::{ArgMaxOutput, Backend, EltwiseOp, Epilogue, ReduceOp};
+pub use buffer::{Buffer, HostBuffer};
+pub use cpu::{ConvAlgorithm, CpuBackend, Isa};
+pub use error::{Error, Result};
+pub use geometry::{
+    AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry, InnerProductGeometry,
+    InterpGeometry, LrnGeometry, LrnRegion, LstmGeometry, MAX_AXES, MAX_SPATIAL, NormalizeGeometry,
+    PoolGeometry, PoolMethod, Rounding, RowsGeometry,
+};
+pub use prepared::{Convolution, Deconvolution};

@@ -1,0 +1,306 @@
+//! What a device must be able to do.
+
+use crate::activation::Activation;
+use crate::buffer::Buffer;
+use crate::error::Result;
+use crate::geometry::{
+    AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry, InnerProductGeometry,
+    InterpGeometry, LrnGeometry, LstmGeometry, NormalizeGeometry, PoolGeometry, RowsGeometry,
+};
+use crate::prepared::{Convolution, Deconvolution};
+
+/// Combines several arrays element by element.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum EltwiseOp<'a> {
+    /// Σ coefficient · x: one coefficient an input, or none at all for a plain sum.
+    Sum(&'a [f32]),
+    /// Π x.
+    Product,
+    /// The largest.
+    Max,
+}
+
+/// Reduces a row to one number (Caffe's ReductionParameter).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReduceOp {
+    /// Σ x.
+    Sum,
+    /// Σ |x|.
+    AbsoluteSum,
+    /// Σ x².
+    SumOfSquares,
+    /// Σ x / length.
+    Mean,
+}
+
+/// What happens to the sums of a convolution or an inner product on their way out, as in cuDNN's
+/// `cudnnConvolutionBiasActivationForward`: `y = activation(sum + bias (+ y))`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue<'a> {
+    /// One float an output channel.
+    pub bias: Option<&'a Buffer>,
+    /// Whether the output's old value is added: the shortcut of a residual block.
+    pub accumulate: bool,
+    /// What is done last.
+    pub activation: Activation,
+}
+
+/// What ArgMax gives for each of the `top_k`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgMaxOutput {
+    /// Its place along the axis, as a float.
+    Index,
+    /// Its value.
+    Value,
+    /// The places of all, then the values of all: outer×2×top_k.
+    IndexAndValue,
+}
+
+/// A device: memory, and coarse operations on it, with cuDNN's names where cuDNN has them.
+///
+/// Arrays are f32 in row-major order, images N×C×H×W. A buffer may be longer than the geometry needs; a shorter one
+/// is refused before anything is written. An operation whose `x` is an `Option` works in place on `y` when it is
+/// `None`. Operations may return before they are done: [`synchronize`](Backend::synchronize) waits, and so does
+/// [`read`](Backend::read).
+pub trait Backend: Send + Sync {
+    /// The device, in words.
+    fn name(&self) -> String;
+
+    /// `len` zeros.
+    fn allocate(&self, len: usize) -> Result<Buffer>;
+
+    /// Copies `values` into `buffer`, from float `start` on.
+    fn write(&self, buffer: &mut Buffer, start: usize, values: &[f32]) -> Result<()>;
+
+    /// Copies from `buffer`, from float `start` on, into `values`.
+    fn read(&self, buffer: &Buffer, start: usize, values: &mut [f32]) -> Result<()>;
+
+    /// Sets the first `len` floats to `value`.
+    fn fill(&self, buffer: &mut Buffer, len: usize, value: f32) -> Result<()>;
+
+    /// Waits until every operation is done.
+    fn synchronize(&self) -> Result<()>;
+
+    /// Runs `body` where the device's operations start fastest: the CPU backend runs it on one of its own threads,
+    /// which saves waking them for every operation. Meant for a whole forward pass.
+    fn enter(&self, body: &mut (dyn FnMut() + Send));
+
+    /// Calls `body` with every number below `count`, on as many of the host's threads as the device may use: for preparing
+    /// several things side by side.
+    fn each(&self, count: usize, body: &(dyn Fn(usize) + Sync));
+
+    /// Floats of workspace that [`gemm`](Backend::gemm) needs.
+    fn gemm_workspace_len(&self, geometry: &GemmGeometry) -> usize;
+
+    /// `c = α · op(a) · op(b) + β · c`.
+    fn gemm(
+        &self,
+        geometry: &GemmGeometry,
+        a: &Buffer,
+        b: &Buffer,
+        c: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()>;
+
+    /// Floats of workspace that [`inner_product_forward`](Backend::inner_product_forward) needs.
+    fn inner_product_workspace_len(&self, geometry: &InnerProductGeometry) -> usize;
+
+    /// `y = activation(x · Wᵀ + bias (+ y))`: x is batch×inputs, W outputs×inputs (inputs×outputs if `transpose`), y
+    /// batch×outputs. W is read where it lies, once, and unless `transpose` may be shared memory of any alignment.
+    fn inner_product_forward(
+        &self,
+        geometry: &InnerProductGeometry,
+        weights: &Buffer,
+        x: &Buffer,
+        epilogue: &Epilogue<'_>,
+        y: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()>;
+
+    /// Chooses an algorithm and packs the weights, O×(I/G)×kernel, for it; they are not needed afterwards.
+    fn convolution_prepare(&self, geometry: &ConvGeometry, weights: &Buffer) -> Result<Convolution>;
+
+    /// Cross-correlation, as Caffe's Convolution: x is N×I×spatial, y N×O×spatial.
+    fn convolution_forward(
+        &self,
+        prepared: &Convolution,
+        x: &Buffer,
+        epilogue: &Epilogue<'_>,
+        y: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()>;
+
+    /// Packs the weights, I×(O/G)×kernel, of a deconvolution; they are not needed afterwards.
+    fn deconvolution_prepare(&self, geometry: &ConvGeometry, weights: &Buffer) -> Result<Deconvolution>;
+
+    /// The transpose of a convolution, as Caffe's Deconvolution: x is N×I×spatial, y N×O×spatial.
+    fn deconvolution_forward(
+        &self,
+        prepared: &Deconvolution,
+        x: &Buffer,
+        epilogue: &Epilogue<'_>,
+        y: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()>;
+
+    /// Lays every window of x, N×C×spatial, out as a column: y is N×(C·taps)×output pixels (Caffe's Im2col; groups
+    /// and output channels do not matter).
+    fn im2col(&self, geometry: &ConvGeometry, x: &Buffer, y: &mut Buffer) -> Result<()>;
+
+    /// Pooling. `mask`, as long as y, receives the place of the chosen element within its plane, as a float (Max and
+    /// StochasticTrain only; −1 where the window was empty). `random`, as long as y, holds numbers in [0, 1) for
+    /// StochasticTrain.
+    fn pooling_forward(
+        &self,
+        geometry: &PoolGeometry,
+        x: &Buffer,
+        y: &mut Buffer,
+        mask: Option<&mut Buffer>,
+        random: Option<&Buffer>,
+    ) -> Result<()>;
+
+    /// Local response normalization: `y = x · (k + α/n · Σ x²)^−β`; within a channel the sum is over n×n pixels, its
+    /// weight is α / n², and k is 1.
+    fn lrn_forward(&self, geometry: &LrnGeometry, x: &Buffer, y: &mut Buffer) -> Result<()>;
+
+    /// `y = (x − mean·f) / √(variance·f + eps)` per channel of outer×channels×inner, f being `factor`.
+    #[expect(clippy::too_many_arguments, reason = "cuDNN's own list")]
+    fn batch_normalization_forward_inference(
+        &self,
+        geometry: &AxisGeometry,
+        x: Option<&Buffer>,
+        mean: &Buffer,
+        variance: &Buffer,
+        factor: f32,
+        eps: f32,
+        y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// `y = (x − mean) / √(variance + eps)` with the batch's own mean and biased variance per channel, which are
+    /// written to `mean` and `variance`.
+    fn batch_normalization_forward_training(
+        &self,
+        geometry: &AxisGeometry,
+        x: &Buffer,
+        eps: f32,
+        y: &mut Buffer,
+        mean: &mut Buffer,
+        variance: &mut Buffer,
+    ) -> Result<()>;
+
+    /// `y = x · scale + bias`, both broadcast along the axis of outer×axis×inner, either absent.
+    fn scale_forward(
+        &self,
+        geometry: &AxisGeometry,
+        x: Option<&Buffer>,
+        scale: Option<&Buffer>,
+        bias: Option<&Buffer>,
+        y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// `y = activation(x)` for the first `len` elements.
+    fn activation_forward(
+        &self,
+        activation: Activation,
+        len: usize,
+        x: Option<&Buffer>,
+        y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// `y = max(x, 0) + slope · min(x, 0)`, with a slope for each entry of the axis of outer×axis×inner.
+    fn prelu_forward(
+        &self,
+        geometry: &AxisGeometry,
+        x: Option<&Buffer>,
+        slope: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// Combines the first `len` elements of the inputs.
+    fn eltwise_forward(&self, op: EltwiseOp<'_>, len: usize, x: &[&Buffer], y: &mut Buffer) -> Result<()>;
+
+    /// `e^(x − max) / Σ e^(x − max)` along the axis of outer×axis×inner.
+    fn softmax_forward(&self, geometry: &AxisGeometry, x: Option<&Buffer>, y: &mut Buffer) -> Result<()>;
+
+    /// Copies a box of elements: Concat, Slice, Crop, Permute, Tile, ShuffleChannel, Upsample.
+    fn transform_tensor(&self, geometry: &CopyGeometry, x: &Buffer, y: &mut Buffer) -> Result<()>;
+
+    /// The `top_k` largest along the axis of outer×axis×inner, largest first, of equals the later first, as
+    /// Caffe sorts them. y is
+    /// outer×top_k×inner, or outer×2×top_k×inner for [`ArgMaxOutput::IndexAndValue`].
+    fn argmax_forward(
+        &self,
+        geometry: &AxisGeometry,
+        top_k: u32,
+        output: ArgMaxOutput,
+        x: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// Reduces each row, times `coefficient`, to one float.
+    fn reduce_forward(
+        &self,
+        op: ReduceOp,
+        geometry: &RowsGeometry,
+        coefficient: f32,
+        x: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// Takes each row's mean off, and divides by `√variance + eps` if `normalize_variance`: Caffe's MVN.
+    fn mvn_forward(
+        &self,
+        geometry: &RowsGeometry,
+        normalize_variance: bool,
+        eps: f32,
+        x: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// Row `index[i]` of `table` (plus `bias`) becomes row i of y: Embed, BatchReindex, Filter. Indices are floats; one
+    /// that names no row is an error.
+    fn embed_forward(
+        &self,
+        geometry: &EmbedGeometry,
+        index: &Buffer,
+        table: &Buffer,
+        bias: Option<&Buffer>,
+        y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// One step of an LSTM (Caffe's LSTMUnit): gates is batch×4·hidden in the order i, f, o, g, before their
+    /// functions; `continuation`, one float a sequence, 0 where a sequence starts; c is the cell's state, stepped in
+    /// place; h receives the output. `c' = σ(f)·cont·c + σ(i)·tanh(g)`, `h = σ(o)·tanh(c')`.
+    fn lstm_unit_forward(
+        &self,
+        geometry: &LstmGeometry,
+        gates: &Buffer,
+        continuation: &Buffer,
+        c: &mut Buffer,
+        h: &mut Buffer,
+    ) -> Result<()>;
+
+    /// `y = x / √(Σ x² + eps) · scale`: SSD's Normalize.
+    fn normalize_forward(
+        &self,
+        geometry: &NormalizeGeometry,
+        x: &Buffer,
+        scale: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// Bilinear resize that maps corners to corners: DeepLab's Interp.
+    fn interp_forward(&self, geometry: &InterpGeometry, x: &Buffer, y: &mut Buffer) -> Result<()>;
+
+    /// Puts each element of `planes` planes of `lengths[0]` floats, the output of a pooling, back where the pooling's
+    /// mask says, into planes of `lengths[1]` floats that are zero elsewhere: SegNet's Upsample. A place that is no
+    /// element of the plane is left out.
+    fn unpool_forward(
+        &self,
+        planes: u32,
+        lengths: [u32; 2],
+        x: &Buffer,
+        mask: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()>;
+}

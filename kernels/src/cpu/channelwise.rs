@@ -1,0 +1,126 @@
+//! Operations with a factor or an offset for each channel: scale, bias, PReLU, BatchNorm.
+
+use super::CpuBackend;
+use super::activation::leaky_relu;
+use super::math;
+use super::threads::Disjoint;
+use crate::geometry::AxisGeometry;
+
+/// `y = x · scale + bias`.
+pub(crate) fn scale(
+    cpu: &CpuBackend,
+    geometry: &AxisGeometry,
+    x: Option<&[f32]>,
+    scale: Option<&[f32]>,
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    affine(cpu, geometry, x, y, |channel| {
+        (scale.map_or(1.0, |scale| scale[channel]), bias.map_or(0.0, |bias| bias[channel]))
+    });
+}
+
+/// `y = (x − mean·f) / √(variance·f + eps)`.
+pub(crate) fn batch_normalization_inference(
+    cpu: &CpuBackend,
+    geometry: &AxisGeometry,
+    x: Option<&[f32]>,
+    [mean, variance]: [&[f32]; 2],
+    [factor, eps]: [f32; 2],
+    y: &mut [f32],
+) {
+    // The mean is taken off first, as Caffe does: folding it into an offset would cancel digits where it is large.
+    channels(cpu, geometry, x, y, |channel| {
+        let mean = mean[channel] * factor;
+        let scale = 1.0 / (variance[channel] * factor + eps).sqrt();
+        move |x: f32| (x - mean) * scale
+    });
+}
+
+/// `y = (x − μ) / √(σ² + eps)` with the batch's own μ and σ².
+pub(crate) fn batch_normalization_training(
+    cpu: &CpuBackend,
+    geometry: &AxisGeometry,
+    x: &[f32],
+    eps: f32,
+    y: &mut [f32],
+    [mean, variance]: [&mut [f32]; 2],
+) {
+    let (outer, axis, inner) = geometry.sizes();
+    let count = (outer * inner) as f32;
+    let shared = Disjoint::new(variance);
+    cpu.threads.chunks(mean, 1, 3 * outer * inner, |channel, mean| {
+        let planes = || (0..outer).map(|outer| &x[(outer * axis + channel) * inner..][..inner]);
+        let (mut first, mut second) = (0.0, 0.0);
+        cpu.level.vectorize(
+            #[inline(always)]
+            || {
+                first = planes().map(|plane| math::sum(plane, |x| x)).sum::<f32>() / count;
+                second = planes().map(|plane| math::sum(plane, |x| (x - first) * (x - first))).sum::<f32>()
+                    / count;
+            },
+        );
+        mean[0] = first;
+        // SAFETY: a channel is one task's.
+        let target = unsafe { shared.slice(channel, 1) };
+        target[0] = second;
+    });
+    batch_normalization_inference(cpu, geometry, Some(x), [mean, variance], [1.0, eps], y);
+}
+
+/// `y = max(x, 0) + slope · min(x, 0)`.
+pub(crate) fn prelu(
+    cpu: &CpuBackend,
+    geometry: &AxisGeometry,
+    x: Option<&[f32]>,
+    slope: &[f32],
+    y: &mut [f32],
+) {
+    channels(cpu, geometry, x, y, |channel| {
+        let slope = slope[channel];
+        move |x: f32| leaky_relu(slope, x)
+    });
+}
+
+fn affine(
+    cpu: &CpuBackend,
+    geometry: &AxisGeometry,
+    x: Option<&[f32]>,
+    y: &mut [f32],
+    terms: impl Fn(usize) -> (f32, f32) + Sync,
+) {
+    channels(cpu, geometry, x, y, |channel| {
+        let (scale, bias) = terms(channel);
+        move |x: f32| x * scale + bias
+    });
+}
+
+/// Applies `function(channel)` to the elements of each channel.
+fn channels<F: Fn(f32) -> f32>(
+    cpu: &CpuBackend,
+    geometry: &AxisGeometry,
+    x: Option<&[f32]>,
+    y: &mut [f32],
+    function: impl Fn(usize) -> F + Sync,
+) {
+    let (_, axis, inner) = geometry.sizes();
+    // Whole rows of the axis where inner is short, so that a task has something to do.
+    let chunk = if inner >= 64 { inner } else { axis * inner };
+    cpu.threads.chunks(y, chunk, 1, |index, y| {
+        if let Some(x) = x {
+            y.copy_from_slice(&x[index * chunk..][..y.len()]);
+        }
+        let first = index * chunk / inner.max(1);
+        cpu.level.vectorize(
+            #[inline(always)]
+            || {
+                for (plane, y) in y.chunks_mut(inner).enumerate() {
+                    let function = function((first + plane) % axis);
+                    for y in y {
+                        *y = function(*y);
+                    }
+                }
+            },
+        );
+    });
+}

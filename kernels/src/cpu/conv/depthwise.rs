@@ -1,0 +1,148 @@
+//! Convolution with one input channel a group: each output row is a sum of shifted input rows.
+
+use std::ops::Range;
+
+use super::Operands;
+use super::shape::Shape;
+use crate::buffer::Aligned;
+use crate::cpu::CpuBackend;
+use crate::cpu::activation::finish_in_place;
+use crate::error::Result;
+use crate::geometry::ConvGeometry;
+
+/// The weights as they are: O×kernel.
+pub(crate) struct Plan {
+    weights: Aligned,
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Plan({} floats)", self.weights.as_slice().len())
+    }
+}
+
+impl Plan {
+    pub(crate) fn new(geometry: &ConvGeometry, weights: &[f32]) -> Result<Self> {
+        debug_assert_eq!(weights.len(), geometry.weight_len());
+        let mut copy = Aligned::zeroed(weights.len())?;
+        copy.as_mut_slice().copy_from_slice(weights);
+        Ok(Self { weights: copy })
+    }
+
+    pub(crate) fn forward(&self, cpu: &CpuBackend, geometry: &ConvGeometry, operands: Operands<'_>) {
+        let Operands { x, bias, accumulate, finish, y, .. } = operands;
+        let shape = Shape::new(geometry);
+        let level = cpu.level;
+        cpu.threads.chunks(y, shape.output_pixels, shape.taps, |plane, y| {
+            let (image, output) = (plane / shape.output_channels, plane % shape.output_channels);
+            let input = image * shape.input_channels + output / shape.group_outputs;
+            let x = &x[input * shape.input_pixels..][..shape.input_pixels];
+            let weights = &self.weights.as_slice()[output * shape.taps..][..shape.taps];
+            let bias = bias.map_or(0.0, |bias| bias[output]);
+            level.vectorize(
+                #[inline(always)]
+                || {
+                    if accumulate {
+                        for value in y.iter_mut() {
+                            *value += bias;
+                        }
+                    } else {
+                        y.fill(bias);
+                    }
+                    let square = shape.kernel[0] == shape.kernel[1]
+                        && shape.stride[0] == shape.stride[1]
+                        && shape.dilation[..2] == [1, 1];
+                    match (shape.kernel[1], shape.stride[1]) {
+                        (3, 1) if square && fits(&shape) => by_blocks::<3, 1>(&shape, x, weights, y),
+                        (3, 2) if square && fits(&shape) => by_blocks::<3, 2>(&shape, x, weights, y),
+                        (5, 1) if square && fits(&shape) => by_blocks::<5, 1>(&shape, x, weights, y),
+                        _ => by_taps(&shape, x, weights, y),
+                    }
+                    finish_in_place(finish, y);
+                },
+            );
+        });
+    }
+}
+
+/// Output pixels whose sums are formed side by side in registers.
+const BLOCK: usize = 16;
+
+/// Floats of a padded line, with room for a last block that reaches over its end.
+const LINE: usize = 512;
+
+/// Lines held at a time: those that an output row sees, and those that the next one adds. A line that was only just
+/// written is slow to read at other offsets.
+const LINES: usize = 8;
+
+/// Whether a padded row fits a line.
+fn fits(shape: &Shape) -> bool {
+    let reach = shape.output[1].next_multiple_of(BLOCK) * shape.stride[1] + shape.kernel[1];
+    reach.max(shape.pad[1] + shape.input[1]) <= LINE
+}
+
+/// Every tap at once: the rows that an output row sees are copied into padded lines, and no tap needs a border.
+#[inline(always)]
+fn by_blocks<const KERNEL: usize, const STEP: usize>(
+    shape: &Shape,
+    x: &[f32],
+    weights: &[f32],
+    y: &mut [f32],
+) {
+    let mut lines = [[0.0; LINE]; LINES];
+    // Line `i` holds row `i − pad` of the image.
+    let fill = |lines: &mut [[f32; LINE]; LINES], range: Range<usize>| {
+        let [height, width, ..] = shape.input;
+        for index in range {
+            let line = &mut lines[index % LINES][shape.pad[1]..shape.pad[1] + width];
+            match index.checked_sub(shape.pad[0]).filter(|&row| row < height) {
+                Some(row) => line.copy_from_slice(&x[row * width..(row + 1) * width]),
+                None => line.fill(0.0),
+            }
+        }
+    };
+    fill(&mut lines, 0..KERNEL);
+    for (row, y) in y.chunks_exact_mut(shape.output[1]).enumerate() {
+        let first = row * STEP;
+        fill(&mut lines, first + KERNEL..first + KERNEL + STEP);
+        for (block, y) in y.chunks_mut(BLOCK).enumerate() {
+            let mut sums = [0.0; BLOCK];
+            for (ky, weights) in weights.chunks_exact(KERNEL).enumerate() {
+                let line = &lines[(first + ky) % LINES];
+                for (kx, &weight) in weights.iter().enumerate() {
+                    let seen = &line[block * BLOCK * STEP + kx..][..=(BLOCK - 1) * STEP];
+                    for (sum, pixels) in sums.iter_mut().zip(seen.chunks(STEP)) {
+                        *sum += weight * pixels[0];
+                    }
+                }
+            }
+            for (y, sum) in y.iter_mut().zip(&sums) {
+                *y += sum;
+            }
+        }
+    }
+}
+
+/// Any shape: adds one tap's share after the other to each row of `y`.
+#[inline(always)]
+fn by_taps(shape: &Shape, x: &[f32], weights: &[f32], y: &mut [f32]) {
+    let [height, width, ..] = shape.input;
+    let [step_y, step_x, ..] = shape.stride;
+    for (row, y) in y.chunks_exact_mut(shape.output[1]).enumerate() {
+        for (ky, weights) in weights.chunks_exact(shape.kernel[1]).enumerate() {
+            let line = row * step_y + ky * shape.dilation[0];
+            let Some(line) = line.checked_sub(shape.pad[0]).filter(|&line| line < height) else { continue };
+            let x = &x[line * width..(line + 1) * width];
+            for (kx, &weight) in weights.iter().enumerate() {
+                let shift = kx * shape.dilation[1];
+                // Output pixel i sees x[i · step + shift − pad].
+                let first = shape.pad[1].saturating_sub(shift).div_ceil(step_x);
+                let Some(y) = y.get_mut(first..) else { continue };
+                let Some(x) = x.get(first * step_x + shift - shape.pad[1]..) else { continue };
+                for (y, &x) in y.iter_mut().zip(x.iter().step_by(step_x)) {
+                    *y += weight * x;
+                }
+            }
+        }
+    }
+}

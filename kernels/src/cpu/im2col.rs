@@ -1,0 +1,18 @@
+//! Windows laid out as columns, for whoever wants to see them: convolution does without.
+
+use super::CpuBackend;
+use super::conv::Shape;
+use crate::geometry::ConvGeometry;
+
+/// y is N×(C·taps)×output pixels; row `c · taps + tap` is channel c as one tap sees it.
+pub(crate) fn forward(cpu: &CpuBackend, geometry: &ConvGeometry, x: &[f32], y: &mut [f32]) {
+    let shape = Shape::new(geometry);
+    cpu.threads.chunks(y, shape.output_pixels, 4, |index, y| {
+        let (plane, tap) = (index / shape.taps, index % shape.taps);
+        let x = &x[plane * shape.input_pixels..][..shape.input_pixels];
+        let offsets = shape.coordinates(&shape.kernel, tap);
+        for (pixel, y) in y.iter_mut().enumerate() {
+            *y = shape.seen(&shape.coordinates(&shape.output, pixel), &offsets).map_or(0.0, |seen| x[seen]);
+        }
+    });
+}

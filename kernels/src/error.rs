@@ -1,0 +1,75 @@
+//! What can go wrong before a kernel runs. Once one runs, nothing can.
+
+use crate::cpu::Isa;
+
+/// Why an operation was refused: nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The threads could not be started.
+    #[error("cannot start {count} threads")]
+    Threads {
+        /// How many were asked for.
+        count: usize,
+        /// What the system said.
+        source: rayon::ThreadPoolBuildError,
+    },
+    /// This machine lacks the instructions asked for.
+    #[error("this machine has no {isa:?} instructions")]
+    Unavailable {
+        /// The set asked for.
+        isa: Isa,
+    },
+    /// There is not that much memory.
+    #[error("cannot allocate {bytes} bytes")]
+    Memory {
+        /// How much was asked for.
+        bytes: usize,
+    },
+    /// A buffer holds less than the geometry needs.
+    #[error("{op}: {operand} holds {found} floats, the geometry needs {needed}")]
+    TooShort {
+        /// The operation.
+        op: &'static str,
+        /// Which of its operands.
+        operand: &'static str,
+        /// Floats needed.
+        needed: usize,
+        /// Floats there.
+        found: usize,
+    },
+    /// A buffer to be written is a shared, read-only one.
+    #[error("{op}: {operand} is read-only memory")]
+    ReadOnly {
+        /// The operation.
+        op: &'static str,
+        /// Which of its operands.
+        operand: &'static str,
+    },
+    /// A buffer's floats do not begin at a multiple of four bytes.
+    #[error("{op}: {operand} is not aligned: copy it to a buffer of its own")]
+    Unaligned {
+        /// The operation.
+        op: &'static str,
+        /// Which of its operands.
+        operand: &'static str,
+    },
+    /// The sizes contradict each other.
+    #[error("{op}: {what}")]
+    Geometry {
+        /// The operation.
+        op: &'static str,
+        /// The contradiction, with the numbers.
+        what: String,
+    },
+}
+
+impl Error {
+    /// A [`Error::Geometry`].
+    pub(crate) fn geometry(op: &'static str, what: impl Into<String>) -> Self {
+        Self::Geometry { op, what: what.into() }
+    }
+}
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

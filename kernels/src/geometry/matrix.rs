@@ -1,0 +1,62 @@
+/// Sizes of `C = α · op(A) · op(B) + β · C`, all row after row: op(A) is m×k, op(B) is k×n, C is m×n.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GemmGeometry {
+    /// Rows of C.
+    pub m: u32,
+    /// Columns of C.
+    pub n: u32,
+    /// Length of the sums.
+    pub k: u32,
+    /// Whether A is stored k×m.
+    pub transpose_a: bool,
+    /// Whether B is stored n×k.
+    pub transpose_b: bool,
+    /// α.
+    pub alpha: f32,
+    /// β. With 0, C's old value is not even read.
+    pub beta: f32,
+}
+
+impl GemmGeometry {
+    /// `C = A · B`.
+    pub fn new(m: u32, n: u32, k: u32) -> Self {
+        Self { m, n, k, transpose_a: false, transpose_b: false, alpha: 1.0, beta: 0.0 }
+    }
+}
+
+/// Sizes of `y = x · Wᵀ + b`: x is batch×inputs, y is batch×outputs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InnerProductGeometry {
+    /// Rows of x.
+    pub batch: u32,
+    /// Columns of x.
+    pub inputs: u32,
+    /// Columns of y.
+    pub outputs: u32,
+    /// Whether W is stored inputs×outputs instead of outputs×inputs.
+    pub transpose: bool,
+}
+
+/// Sizes of a look-up of rows in a table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EmbedGeometry {
+    /// Rows looked up.
+    pub count: u32,
+    /// Rows of the table.
+    pub rows: u32,
+    /// Floats in a row.
+    pub length: u32,
+}
+
+/// Sizes of one step of an LSTM.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LstmGeometry {
+    /// Sequences that step side by side.
+    pub batch: u32,
+    /// Width of the state.
+    pub hidden: u32,
+}

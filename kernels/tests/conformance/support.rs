@@ -1,0 +1,85 @@
+//! Backends to test on, numbers to test with, and the comparison.
+
+use std::sync::LazyLock;
+
+use kernels::{Backend, Buffer, CpuBackend, Isa};
+
+/// Each instruction set of this machine, with one thread and with three.
+static BACKENDS: LazyLock<Vec<[CpuBackend; 2]>> = LazyLock::new(|| {
+    [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512]
+        .into_iter()
+        .filter(|isa| isa.is_available())
+        .map(|isa| [1, 3].map(|threads| CpuBackend::with_isa(threads, isa).unwrap()))
+        .collect()
+});
+
+/// Runs `operation` on every backend; the result must be within `absolute + relative · |expected|` of `expected`, and
+/// have the same bits with any number of threads.
+#[track_caller]
+pub(crate) fn check(
+    expected: &[f64],
+    absolute: f64,
+    relative: f64,
+    operation: impl Fn(&CpuBackend) -> Vec<f32>,
+) {
+    for pair in &*BACKENDS {
+        let [one, several] = pair.each_ref().map(&operation);
+        close(&one, expected, absolute, relative, &format!("{:?}", pair[0].isa()));
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(
+            bits(&one),
+            bits(&several),
+            "{:?}: the number of threads shows in the result",
+            pair[0].isa()
+        );
+    }
+}
+
+#[track_caller]
+fn close(found: &[f32], expected: &[f64], absolute: f64, relative: f64, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (index, (&found, &expected)) in found.iter().zip(expected).enumerate() {
+        let found = f64::from(found);
+        let same = found == expected || (found.is_nan() && expected.is_nan());
+        let allowed = absolute + relative * expected.abs();
+        assert!(
+            same || (found - expected).abs() <= allowed,
+            "{what}: element {index} of {} is {found}, expected {expected}, allowed {allowed:e}",
+            found.abs()
+        );
+    }
+}
+
+/// A buffer with `values` in it, and a few floats too many.
+pub(crate) fn buffer(cpu: &CpuBackend, values: &[f32]) -> Buffer {
+    let mut buffer = cpu.allocate(values.len() + 5).unwrap();
+    cpu.write(&mut buffer, 0, values).unwrap();
+    buffer
+}
+
+/// A buffer for a result of `len`, full of NaNs: whatever is not written shows.
+pub(crate) fn output(cpu: &CpuBackend, len: usize) -> Buffer {
+    buffer(cpu, &vec![f32::NAN; len])
+}
+
+/// The first `len` floats.
+pub(crate) fn values(cpu: &CpuBackend, buffer: &Buffer, len: usize) -> Vec<f32> {
+    let mut values = vec![0.0; len];
+    cpu.read(buffer, 0, &mut values).unwrap();
+    values
+}
+
+/// `len` numbers in [−1, 1), the same for the same seed (a linear congruential generator, Knuth's MMIX).
+pub(crate) fn numbers(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678;
+    (0..len)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
+}
