@@ -117,6 +117,24 @@ impl Slice {
         self.range.clone()
     }
 
+    /// Tells the system that these bytes will not be looked at for a while, so that their pages need not stay in this
+    /// program's memory. They can be read all the same.
+    #[allow(unsafe_code)]
+    pub fn release(&self) {
+        #[cfg(unix)]
+        if let Bytes::Mapped { map, .. } = &self.storage.bytes {
+            // SAFETY: the map is read-only and of a file, so a page that is dropped comes back with the same bytes.
+            // An error changes nothing: this is advice.
+            let _ = unsafe {
+                map.unchecked_advise_range(
+                    memmap2::UncheckedAdvice::DontNeed,
+                    self.range.start,
+                    self.range.len(),
+                )
+            };
+        }
+    }
+
     /// A part of this part, counted from its own start.
     ///
     /// # Panics

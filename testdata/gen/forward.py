@@ -75,6 +75,24 @@ SPECIAL = {
     "LRN": plain("LRN", [2, 7, 3, 4], "lrn_param{local_size:5 alpha:0.5}", "lrn_param{local_size:3 alpha:2 beta:0.5 k:2}", "lrn_param{local_size:3 alpha:1 norm_region:WITHIN_CHANNEL}", "lrn_param{local_size:5 alpha:0.5 beta:1.5 k:3 norm_region:WITHIN_CHANNEL}") + plain("LRN", [1, 2, 3, 3], "lrn_param{local_size:7 alpha:1}"),
     "Log": plain("Log", [2, 5], "log_param{base:10}", "log_param{scale:2 shift:3}", "log_param{base:2 scale:0.5 shift:1}"),
     "MVN": plain("MVN", [2, 3, 4, 4], "", "mvn_param{across_channels:true}", "mvn_param{normalize_variance:false}", "mvn_param{across_channels:true normalize_variance:false}", "mvn_param{eps:0.1}"),
+    "nets": [  # Layers in place behind those that share their bottom's memory: what is written shows under every name.
+        """layer{name:"in" type:"Input" top:"a" input_param{shape{dim:2 dim:3 dim:4}}}
+layer{name:"l1" type:"Power" bottom:"a" top:"p" power_param{scale:2 shift:-0.5}}
+%s
+layer{name:"l3" type:"ReLU" bottom:"f" top:"f"}
+layer{name:"l4" type:"Power" bottom:"p" top:"q" power_param{scale:-1}}
+layer{name:"l5" type:"Power" bottom:"%s" top:"r" power_param{scale:3}}
+""" % lines
+        for lines in (
+            ('layer{name:"l2" type:"Flatten" bottom:"p" top:"f"}', "f"),
+            ('layer{name:"l2" type:"Reshape" bottom:"p" top:"f" reshape_param{shape{dim:4 dim:-1}}}', "p"),
+            ('layer{name:"l2" type:"Split" bottom:"p" top:"f" top:"g"}', "g"),
+            ('layer{name:"l2" type:"Dropout" bottom:"p" top:"f"}', "f"),
+            ('layer{name:"l2" type:"Concat" bottom:"p" top:"f"}', "f"),
+            ('layer{name:"l2" type:"Slice" bottom:"p" top:"f"}', "p"),
+            ('layer{name:"l0" type:"Power" bottom:"p" top:"before"}\nlayer{name:"l2" type:"Flatten" bottom:"p" top:"f"}', "f"),
+        )
+    ],
     "Permute": plain("Permute", [2, 3, 4, 2], "permute_param{order:0 order:2 order:3 order:1}", "permute_param{order:3}", "permute_param{order:1 order:0}"),
     "Pooling": pools([1, 2, 6, 6], "kernel_size:3 stride:2", "pool:AVE kernel_size:3 stride:2", "pool:AVE kernel_size:3 stride:2 pad:1", "kernel_size:3 stride:2 pad:1", "pool:AVE kernel_size:2 stride:2 pad:1", "kernel_size:2 stride:2 pad:1", "pool:AVE kernel_size:3 stride:2 round_mode:FLOOR", "kernel_size:3 stride:2 pad:1 round_mode:FLOOR")
     + pools([1, 1, 5, 5], "kernel_size:1 stride:3", "pool:AVE kernel_size:1 stride:3", "pool:AVE kernel_size:5 stride:4 pad:4", "kernel_size:5 stride:4 pad:4", "pool:AVE kernel_h:2 kernel_w:4 stride_h:2 stride_w:3 pad_h:0 pad_w:2", "kernel_h:2 kernel_w:4 stride_h:3 stride_w:3 pad_h:1 pad_w:3")

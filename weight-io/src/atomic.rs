@@ -1,7 +1,7 @@
 //! A file that appears whole or not at all.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,6 +14,16 @@ pub struct WriteOptions {
     pub force: bool,
     /// Return only when the bytes and the name are on the disk.
     pub sync: bool,
+}
+
+/// Writes a small file: under its name it is whole or not there.
+///
+/// # Errors
+/// [`Error::Exists`], [`Error::NotReplaceable`], [`Error::Write`].
+pub fn write_file(path: &Path, bytes: &[u8], options: WriteOptions) -> Result<(), Error> {
+    let file = AtomicFile::create(path, options)?;
+    file.file().write_all(bytes).map_err(|source| Error::Write { path: path.to_path_buf(), source })?;
+    file.commit()
 }
 
 /// A file being written, without its name until [`AtomicFile::commit`].

@@ -112,11 +112,12 @@ mod tensor;
 mod weights;
 mod zip;
 
-pub use atomic::WriteOptions;
+pub use atomic::{WriteOptions, write_file};
 pub use compare::{Comparison, Difference, Tolerance, compare};
 pub use error::Error;
 pub use format::Format;
 pub use note::Note;
+pub use npy::open_npy;
 pub use opened::Opened;
 pub use output::Progress;
 pub use save::Conversion;

@@ -1,6 +1,11 @@
-//! The header of a `.npy` array.
+//! numpy's `.npy`: one array.
 
-use crate::Dtype;
+use std::path::Path;
+
+use caffe_proto::{FileKind, Payload, Storage};
+
+use crate::source::{Permuted, Swapped};
+use crate::{Dtype, Error, Shape, Tensor, tensor};
 
 /// The bytes every array begins with.
 pub(crate) const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -18,6 +23,49 @@ pub(crate) struct Header {
     pub(crate) shape: Vec<usize>,
     /// Where the values begin.
     pub(crate) len: usize,
+}
+
+/// Opens a single array of any order and numeric type.
+///
+/// # Errors
+/// When the file is no `.npy`, holds no numbers, or is damaged.
+pub fn open_npy(path: impl AsRef<Path>) -> Result<Tensor, Error> {
+    let storage = Storage::open(path)?;
+    let refused = |what| caffe_proto::Error::NotAModel { path: storage.path().to_path_buf(), what };
+    let kind = FileKind::of(&storage);
+    if kind != FileKind::Npy {
+        return Err(refused(format!("expected an .npy array, but this is {kind}")).into());
+    }
+    let header = parse(&storage).map_err(refused)?;
+    let there = (storage.len() - header.len) as u64;
+    header.fits(there).map_err(refused)?;
+    let values = Payload::Borrowed(storage.slice(header.len..storage.len()));
+    header.tensor(values)
+}
+
+impl Header {
+    /// Whether `there` bytes are the values that it tells of, or what is wrong.
+    pub(crate) fn fits(&self, there: u64) -> Result<(), String> {
+        let needed = tensor::byte_count(self.dtype, &self.shape);
+        if needed == Some(there) {
+            return Ok(());
+        }
+        let needed = needed.map_or_else(|| "more than any file holds".to_owned(), |bytes| bytes.to_string());
+        let shape = Shape(&self.shape);
+        Err(format!("{there} bytes of values, its header's shape {shape} of {} needs {needed}", self.dtype))
+    }
+
+    /// The array whose values are these, in C order and little-endian.
+    pub(crate) fn tensor(self, mut values: Payload) -> Result<Tensor, Error> {
+        let size = self.dtype.size();
+        if self.big_endian {
+            values = Swapped::payload(size, values);
+        }
+        if self.fortran_order && self.shape.len() > 1 {
+            values = Permuted::from_fortran(size, &self.shape, values);
+        }
+        Tensor::new(self.dtype, self.shape, values)
+    }
 }
 
 /// The header of a C-order array, byte for byte what numpy (before 1.24, which added spare spaces) writes.

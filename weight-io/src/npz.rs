@@ -6,7 +6,7 @@ use caffe_proto::{Payload, Sink, Source, Storage};
 
 use crate::container::{Container, Contents};
 use crate::output::Output;
-use crate::source::{Permuted, Swapped, Whole};
+use crate::source::Whole;
 use crate::zip::{Member, Writer, members};
 use crate::{Error, Tensor, Weights, npy};
 
@@ -84,24 +84,12 @@ fn tensor(member: Member) -> Result<Result<Tensor, String>, Error> {
         Ok(header) => header,
         Err(why) => return Ok(Err(why)),
     };
-    let needed = crate::tensor::byte_count(header.dtype, &header.shape);
     let there = member.size.saturating_sub(header.len as u64);
-    if needed != Some(there) {
-        let needed = needed.map_or_else(|| "more than any file holds".to_owned(), |bytes| bytes.to_string());
-        let shape = crate::Shape(&header.shape);
-        let what =
-            format!("{there} bytes of values, its header's shape {shape} of {} needs {needed}", header.dtype);
+    if let Err(what) = header.fits(there) {
         return Err(member.damaged(what).into());
     }
-    let size = header.dtype.size();
-    let mut values = Payload::Made(Arc::new(Values { member, skip: header.len, size }));
-    if header.big_endian {
-        values = Swapped::payload(size, values);
-    }
-    if header.fortran_order && header.shape.len() > 1 {
-        values = Permuted::from_fortran(size, &header.shape, values);
-    }
-    Ok(Ok(Tensor::new(header.dtype, header.shape, values)?))
+    let values = Values { member, skip: header.len, size: header.dtype.size() };
+    Ok(Ok(header.tensor(Payload::Made(Arc::new(values)))?))
 }
 
 /// The values of a member: what follows its header, checked against its CRC-32 while they are read.

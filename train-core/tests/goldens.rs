@@ -1,0 +1,133 @@
+//! Every layer type, and whole nets, against a forward pass of real Caffe: `testdata/layers`.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use kernels::CpuBackend;
+use support::{Golden, difference};
+use train_core::{Match, Options};
+
+/// Relative to the largest value of a blob: sums are in another order here.
+const TOLERANCE: f64 = 1e-5;
+
+/// Each test is one file of the folder; [`no_golden_is_forgotten`] makes sure of that.
+macro_rules! goldens {
+    ($($test:ident: $file:literal,)*) => {
+        $(#[test]
+        fn $test() {
+            check($file);
+        })*
+
+        #[test]
+        fn no_golden_is_forgotten() {
+            assert_eq!(support::names(), [$($file),*]);
+        }
+    };
+}
+
+goldens! {
+    abs_val: "AbsVal",
+    accuracy: "Accuracy",
+    arg_max: "ArgMax",
+    bnll: "BNLL",
+    batch_norm: "BatchNorm",
+    batch_reindex: "BatchReindex",
+    bias: "Bias",
+    concat: "Concat",
+    contrastive_loss: "ContrastiveLoss",
+    convolution: "Convolution",
+    crop: "Crop",
+    deconvolution: "Deconvolution",
+    dropout: "Dropout",
+    dummy_data: "DummyData",
+    elu: "ELU",
+    eltwise: "Eltwise",
+    embed: "Embed",
+    euclidean_loss: "EuclideanLoss",
+    exp: "Exp",
+    filter: "Filter",
+    flatten: "Flatten",
+    hinge_loss: "HingeLoss",
+    im2col: "Im2col",
+    infogain_loss: "InfogainLoss",
+    inner_product: "InnerProduct",
+    lrn: "LRN",
+    lstm: "LSTM",
+    lstm_unit: "LSTMUnit",
+    log: "Log",
+    mvn: "MVN",
+    multinomial_logistic_loss: "MultinomialLogisticLoss",
+    prelu: "PReLU",
+    parameter: "Parameter",
+    permute: "Permute",
+    pooling: "Pooling",
+    power: "Power",
+    rnn: "RNN",
+    relu: "ReLU",
+    reduction: "Reduction",
+    reshape: "Reshape",
+    spp: "SPP",
+    scale: "Scale",
+    sigmoid: "Sigmoid",
+    sigmoid_cross_entropy_loss: "SigmoidCrossEntropyLoss",
+    silence: "Silence",
+    slice: "Slice",
+    softmax: "Softmax",
+    softmax_with_loss: "SoftmaxWithLoss",
+    split: "Split",
+    swish: "Swish",
+    tanh: "TanH",
+    threshold: "Threshold",
+    tile: "Tile",
+    nets: "nets",
+}
+
+/// Runs every case of a file as a plan is made for use, and again with every blob kept.
+fn check(name: &str) {
+    let golden = Golden::open(name);
+    let cpu = CpuBackend::new(1).unwrap();
+    let mut faults = Vec::new();
+    for case in golden.cases() {
+        for all_blobs in [false, true] {
+            if let Err(what) = run(&golden, case, all_blobs, &cpu) {
+                faults.push(format!("case {}, all_blobs {all_blobs}: {what}\n{}", case.number, case.net));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+}
+
+fn run(golden: &Golden, case: &support::Case, all_blobs: bool, cpu: &CpuBackend) -> Result<(), String> {
+    let say = |error: &dyn std::error::Error| support::chain(error);
+    let mut network = case.network()?;
+    network.initialise_from_model(&golden.model(case), Match::ByName).map_err(|error| say(&error))?;
+    let expected: BTreeMap<_, _> =
+        case.out.iter().map(|name| (name, golden.array(case, "out", name))).collect();
+    let options = Options { all_blobs, keep: case.out.clone() };
+    let mut executor = network.executor(cpu, &options).map_err(|error| say(&error))?;
+    // A second pass must not see anything of the first, unless the layer goes on where it stopped.
+    let goes_on = golden.is_recurrent();
+    for pass in 1..=if goes_on { 1 } else { 2 } {
+        for name in &case.inputs {
+            let (_, values) = golden.array(case, "in", name);
+            executor.set_input(name, &values).map_err(|error| say(&error))?;
+        }
+        executor.forward().map_err(|error| say(&error))?;
+        for (name, (shape, values)) in &expected {
+            let (found_shape, found) = executor.blob(name).map_err(|error| say(&error))?;
+            if found_shape != shape.as_slice() {
+                return Err(format!("pass {pass}: `{name}` has shape {found_shape:?}, Caffe's {shape:?}"));
+            }
+            let worst = difference(&found, values);
+            if worst.is_nan() || worst > TOLERANCE {
+                return Err(format!(
+                    "pass {pass}: `{name}` differs by {worst:.2e}\nfound    {:?}\nexpected {:?}",
+                    &found[..found.len().min(24)],
+                    &values[..values.len().min(24)]
+                ));
+            }
+        }
+    }
+    Ok(())
+}
