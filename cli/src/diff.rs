@@ -158,6 +158,6 @@ pub(crate) fn json(comparison: &Comparison) -> Value {
 }
 
 /// JSON has no infinity and no NaN: those are text.
-fn number(value: f64) -> Value {
+pub(crate) fn number(value: f64) -> Value {
     if value.is_finite() { json!(value) } else { json!(value.to_string()) }
 }

@@ -38,6 +38,33 @@ impl Failure {
             Failure::In(path.to_path_buf(), Box::new(error))
         }
     }
+
+    /// An error about the net or the weights in the file at `path`.
+    pub(crate) fn of_net(path: &Path, error: train_core::Error) -> Self {
+        match error {
+            train_core::Error::Caffe(error) => Self::within(path, error),
+            train_core::Error::Weights(error) => Self::within(path, error),
+            other => Failure::In(path.to_path_buf(), Box::new(other)),
+        }
+    }
+}
+
+impl From<train_core::Error> for Failure {
+    fn from(error: train_core::Error) -> Self {
+        Failure::Because(Box::new(error))
+    }
+}
+
+impl From<train_core::data::Error> for Failure {
+    fn from(error: train_core::data::Error) -> Self {
+        Failure::Because(Box::new(error))
+    }
+}
+
+impl From<kernels::Error> for Failure {
+    fn from(error: kernels::Error) -> Self {
+        Failure::Because(Box::new(error))
+    }
 }
 
 impl From<caffe_proto::Error> for Failure {

@@ -1,21 +1,25 @@
 //! `rebrew inspect`: what a file holds.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use caffe_proto::net::{Cost, Layer, LayerKind, Net, Shapes};
-use caffe_proto::proto::NetState;
+use caffe_proto::proto::{NetParameter, NetState};
 use caffe_proto::{
     Blob, Error, FileKind, Generation, Model, SolverState, Storage, open_definition, read_binaryproto,
     read_caffemodel_h5,
 };
 use serde_json::{Value, json};
+use train_core::{Match, Plan};
 use weight_io::chainer::Options;
 use weight_io::{Opened, Shape, Weights};
 
 use crate::failure::Failure;
+use crate::inputs::input_shape;
+use crate::network::define;
 use crate::table::{Align, Table, bytes, thousands};
+use crate::timing::{self, Timing};
 use crate::{Answer, notes, text_options};
 
 #[derive(clap::Args)]
@@ -28,6 +32,8 @@ pub(crate) struct Arguments {
     /// The shape of an input that the definition does not tell, as in data=1,3,227,227
     #[arg(long, value_name = "NAME=SHAPE", value_parser = input_shape)]
     input: Vec<(String, Vec<usize>)>,
+    #[command(flatten)]
+    timing: timing::Arguments,
     /// Skip prototxt fields that nobody knows, with a warning
     #[arg(long)]
     lenient: bool,
@@ -49,6 +55,12 @@ pub(crate) fn run(arguments: &Arguments, quiet: bool) -> Result<Answer, Failure>
         FileKind::Hdf5 => inspect_hdf5(arguments, &storage, quiet)?,
         _ => inspect_weights(arguments, quiet)?,
     };
+    if arguments.timing.is_wanted() && report.timing.is_none() {
+        let name = arguments.model.display();
+        return Err(Failure::Message(format!(
+            "{name}: --time needs a net's definition: a prototxt or a .caffemodel"
+        )));
+    }
     report.print(arguments)?;
     Ok(Answer::Yes)
 }
@@ -59,6 +71,7 @@ struct Report {
     table: Table,
     closing: Vec<String>,
     json: Value,
+    timing: Option<Timing>,
 }
 
 impl Report {
@@ -68,6 +81,9 @@ impl Report {
             let mut json = json!({ "file": arguments.model.to_string_lossy() });
             if let (Some(all), Some(own)) = (json.as_object_mut(), self.json.as_object()) {
                 all.extend(own.clone());
+                if let Some(timing) = &self.timing {
+                    all.insert("time".to_owned(), timing.json.clone());
+                }
             }
             writeln!(out, "{json:#}")?;
             return Ok(());
@@ -85,6 +101,14 @@ impl Report {
         }
         for line in &self.closing {
             writeln!(out, "{line}")?;
+        }
+        if let Some(timing) = &self.timing {
+            writeln!(out, "\n{}\n", timing.heading)?;
+            timing.table.print(&mut out)?;
+            writeln!(out)?;
+            for line in &timing.closing {
+                writeln!(out, "{line}")?;
+            }
         }
         Ok(())
     }
@@ -119,9 +143,11 @@ fn inspect_model(arguments: &Arguments, mut model: Model, quiet: bool) -> Result
         return Ok(bare_report(&model));
     };
     // A definition with rules is shown as it runs; one that no Caffe would build is shown layer by layer.
-    let net = Net::new(definition, &NetState::default()).or_else(|_| Net::unfiltered(definition));
-    let net = net
-        .map_err(|error| Failure::within(arguments.definition.as_ref().unwrap_or(&arguments.model), error))?;
+    let path = arguments.definition.as_ref().unwrap_or(&arguments.model);
+    let as_it_runs = Net::new(definition, &NetState::default());
+    let runs = as_it_runs.is_ok();
+    let net = as_it_runs.or_else(|_| Net::unfiltered(definition));
+    let net = net.map_err(|error| Failure::within(path, error))?;
     let shapes = net.infer_shapes(&arguments.input.iter().cloned().collect());
     if let Err(error @ Error::Layer { kind, .. }) = &shapes
         && kind == "input"
@@ -132,10 +158,41 @@ fn inspect_model(arguments: &Arguments, mut model: Model, quiet: bool) -> Result
     let strangers =
         strangers.map(|own| format!("layer `{}` is in the file and not in the definition", own.name));
     notes::print(&strangers.collect::<Vec<_>>(), quiet);
-    Ok(net_report(&net, &model, shapes.as_ref().map_err(ToString::to_string)))
+    let plan = shapes.as_ref().ok().filter(|_| runs);
+    let plan = plan.map(|shapes| {
+        Plan::new(&net, shapes, &train_core::Options::default()).map_err(|error| error.to_string())
+    });
+    let mut report = net_report(&net, &model, shapes.as_ref().map_err(ToString::to_string), plan.as_ref());
+    if arguments.timing.is_wanted() {
+        report.timing = Some(time(arguments, definition, &model, path)?);
+    }
+    Ok(report)
 }
 
-fn net_report(net: &Net, model: &Model, shapes: Result<&Shapes, String>) -> Report {
+fn time(
+    arguments: &Arguments,
+    definition: &NetParameter,
+    model: &Model,
+    path: &Path,
+) -> Result<Timing, Failure> {
+    let saved = arguments.definition.is_none() && !model.layers.is_empty();
+    let mut network = define(definition.clone(), &NetState::default(), saved, path)?;
+    for (name, shape) in &arguments.input {
+        network.set_input_shape(name, shape.clone());
+    }
+    // What has no weights is filled: that takes as long.
+    network
+        .initialise_from_model(model, Match::ByName)
+        .map_err(|error| Failure::of_net(&arguments.model, error))?;
+    arguments.timing.measure(&network, path)
+}
+
+fn net_report(
+    net: &Net,
+    model: &Model,
+    shapes: Result<&Shapes, String>,
+    plan: Option<&Result<Plan, String>>,
+) -> Report {
     let costs = shapes.as_ref().ok().map(|shapes| net.costs(shapes));
     let mut table = Table::new(&[
         ("layer", Align::Left),
@@ -200,17 +257,20 @@ fn net_report(net: &Net, model: &Model, shapes: Result<&Shapes, String>) -> Repo
         let activations = costs.iter().map(|cost| cost.activation_bytes).fold(0, u64::saturating_add);
         (macs, activations)
     });
+    // Blobs take over the memory of those that are used up.
+    let held = plan.and_then(|plan| plan.as_ref().ok()).map(|plan| 4 * plan.blob_floats() as u64);
     match (&sums, &shapes) {
-        (Some((macs, activations)), _) => {
-            closing.push(format!(
-                "{} multiply-accumulates, {} of activations",
-                thousands(*macs),
-                bytes(*activations)
-            ));
-        }
+        (Some((macs, activations)), _) => closing.push(format!(
+            "{} multiply-accumulates, {} of activations{}",
+            thousands(*macs),
+            bytes(*activations),
+            held.map_or_else(String::new, |held| format!(", {} at a time when it runs", bytes(held)))
+        )),
         (None, Err(why)) => closing.push(format!("output shapes are not known: {why} (--input NAME=SHAPE)")),
         (None, Ok(_)) => {}
     }
+    let refusal = plan.and_then(|plan| plan.as_ref().err()).cloned();
+    closing.extend(refusal.clone());
     Report {
         heading: vec![format!(
             "{}, {}, {} layers",
@@ -233,9 +293,12 @@ fn net_report(net: &Net, model: &Model, shapes: Result<&Shapes, String>) -> Repo
             "parameter_count": total,
             "macs": sums.map(|(macs, _)| macs),
             "activation_bytes": sums.map(|(_, activations)| activations),
+            "running_bytes": held,
             "shapes_unknown": shapes.err(),
+            "cannot_run": refusal,
             "notes": model.notes,
         }),
+        timing: None,
     }
 }
 
@@ -259,6 +322,7 @@ fn bare_report(model: &Model) -> Report {
             "types and connections are not in this file: give its prototxt with --definition".to_owned(),
         ],
         json: json!({ "format": generation(model.generation), "layers": layers, "parameter_count": total }),
+        timing: None,
     }
 }
 
@@ -282,6 +346,7 @@ fn weights_report(weights: &Weights) -> Report {
         table,
         closing: vec![format!("{} values, {}", thousands(total), bytes(weights.byte_count()))],
         json: json!({ "tensors": tensors, "count": total, "metadata": weights.metadata() }),
+        timing: None,
     }
 }
 
@@ -316,16 +381,8 @@ fn blobs_report(format: &str, blobs: &[Blob], more: Value) -> Report {
         table,
         closing: Vec::new(),
         json,
+        timing: None,
     }
-}
-
-/// `data=1,3,227,227`
-fn input_shape(text: &str) -> Result<(String, Vec<usize>), String> {
-    let (name, shape) = text.split_once('=').ok_or("expected NAME=SHAPE, as in data=1,3,227,227")?;
-    let shape =
-        shape.split([',', 'x']).map(|extent| extent.trim().parse::<usize>()).collect::<Result<_, _>>();
-    let shape = shape.map_err(|_| "expected whole numbers with commas, as in data=1,3,227,227")?;
-    Ok((name.to_owned(), shape))
 }
 
 fn group(layer: &Layer) -> Option<usize> {

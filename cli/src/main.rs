@@ -1,17 +1,26 @@
 //! The program `rebrew`: what the crates do, from a command line.
 //!
-//! Exit codes: 0, it is done; 1, it ran, and the answer is no (`diff` found differences, `--verify` failed); 2, it could not run, which
-//! one message on the error output explains.
+//! Exit codes: 0, it is done; 1, it ran, and the answer is no (`diff` or `verify` found differences, `--verify` failed, an image
+//! could not be read); 2, it could not run, which one message on the error output explains.
 
 #![forbid(unsafe_code)]
 
+mod classify;
 mod convert;
+mod device;
 mod diff;
 mod failure;
+mod inputs;
 mod inspect;
+mod network;
+mod noise;
 mod notes;
+mod plot;
 mod progress;
+mod run;
 mod table;
+mod timing;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -37,6 +46,14 @@ enum Command {
     Convert(convert::Arguments),
     /// Compare two weight files tensor by tensor, whatever their formats
     Diff(diff::Arguments),
+    /// Run a net once and write its outputs
+    Run(run::Arguments),
+    /// Run two files of one net on the same input and compare them blob by blob
+    Verify(verify::Arguments),
+    Classify(classify::Arguments),
+    /// Draw what a model holds
+    #[command(subcommand)]
+    Plot(plot::Plot),
 }
 
 /// What a command that ran has to say.
@@ -52,6 +69,10 @@ fn main() -> ExitCode {
         Command::Inspect(command) => inspect::run(command, arguments.quiet),
         Command::Convert(command) => convert::run(command, arguments.quiet),
         Command::Diff(command) => diff::run(command, arguments.quiet),
+        Command::Run(command) => run::run(command, arguments.quiet),
+        Command::Verify(command) => verify::run(command, arguments.quiet),
+        Command::Classify(command) => classify::run(command, arguments.quiet),
+        Command::Plot(command) => plot::run(command, arguments.quiet),
     };
     match answer {
         Ok(Answer::Yes) => ExitCode::SUCCESS,

@@ -1,8 +1,10 @@
 //! The exact text of each error that a user can meet, and its exit code.
 
+mod scratch;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+
+use scratch::{Scratch, testdata};
 
 #[test]
 fn what_is_no_model_is_named() {
@@ -146,51 +148,4 @@ fn differences_are_an_answer_and_not_an_error() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(output.stderr.is_empty());
     assert!(String::from_utf8_lossy(&output.stdout).contains("fc5/b"), "{output:?}");
-}
-
-/// A folder of the test's own, which the program runs in.
-struct Scratch(tempfile::TempDir);
-
-impl Scratch {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, content: &[u8]) {
-        fs::write(self.path(name), content).unwrap();
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_rebrew"))
-            .args(arguments)
-            .current_dir(self.0.path())
-            .output()
-            .unwrap()
-    }
-
-    /// Exit code 2, exactly this on the error output, nothing on the other, and no output file.
-    fn fails(&self, arguments: &[&str], expected: &str) {
-        let files = self.files();
-        let output = self.run(arguments);
-        assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
-        assert_eq!(output.status.code(), Some(2));
-        assert!(output.stdout.is_empty(), "{output:?}");
-        assert_eq!(self.files(), files);
-    }
-
-    fn files(&self) -> Vec<PathBuf> {
-        let mut files =
-            fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
-        files.sort();
-        files
-    }
-}
-
-fn testdata(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata").join(path);
-    path.canonicalize().unwrap().to_str().unwrap().to_owned()
 }
