@@ -55,7 +55,9 @@ def main():
     deploy, weights = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
     ok, value, log = real_caffe.isolated(lambda: run(deploy, weights))
     if not ok:
-        print("real Caffe cannot run %s with %s: %s" % (deploy, weights, log), file=sys.stderr)
+        lines = log.strip().splitlines() or ["it says nothing"]
+        said = next((line for line in lines if "heck failed" in line or "rror" in line), lines[-1])
+        print("real Caffe cannot run %s: %s" % (os.path.basename(deploy), said), file=sys.stderr)
         sys.exit(2)
     arrays = pickle.loads(value)
     save_npz(sys.argv[3], arrays)

@@ -2,11 +2,13 @@
 
 Needs: CPython 3.9 or later with onnx, onnxruntime and numpy.
 Run:   python3 live_onnx.py MODEL.onnx FORWARD.npz [TOLERANCE]
+       python3 live_onnx.py --ours OURS.npz MODEL.onnx FORWARD.npz
        python3 live_onnx.py --layers REBREW LAYERS_FOLDER [TOLERANCE] [TYPE...]
 
 FORWARD.npz is what live_forward_caffe.py wrote. Every value of the file that has a blob's name is compared with that
 blob as the net leaves it: the largest difference over the largest value must be at most TOLERANCE (1e-5). A file with a
-batch of any size is run with twice the batch as well. The second form exports every case of forward.py's goldens with the
+batch of any size is run with twice the batch as well. The second form compares the outputs with those of `rebrew run`,
+OURS.npz of live_forward_rebrew.py, and nothing else. The third exports every case of forward.py's goldens with the
 program REBREW and compares its outputs. Exit 0: equal. 1: different, or the checker objects. 2: cannot be loaded.
 """
 import json
@@ -18,6 +20,8 @@ import tempfile
 import numpy as np
 import onnx
 import onnxruntime
+
+from forward_arrays import Recorded, Tally
 
 
 def session(model):
@@ -50,6 +54,21 @@ def compare(pairs, tolerance, say):
         else:
             worst = max(worst, what)
     return good, worst
+
+
+def beside_ours(ours, path, forward):
+    """ONNX Runtime's outputs beside those of `rebrew run` on the same inputs."""
+    recorded, ours = Recorded(forward), np.load(ours)
+    runner = session(check(path))
+    names = [output.name for output in runner.get_outputs() if output.name in ours.files]
+    if not names:
+        print("cannot compare: no output has a blob's name", file=sys.stderr)
+        return 2
+    found = runner.run(names, {value.name: recorded.inputs[value.name] for value in runner.get_inputs()})
+    tally = Tally()
+    for name, values in zip(names, found):
+        tally.add(name, values, ours[name], recorded.tolerance(name))
+    return tally.close()
 
 
 def check(path):
@@ -174,6 +193,12 @@ def main():
     if len(arguments) >= 3 and arguments[0] == "--layers":
         tolerance = float(arguments[3]) if len(arguments) > 3 else 1e-5
         return golden(arguments[1], arguments[2], tolerance, arguments[4:])
+    if len(arguments) == 4 and arguments[0] == "--ours":
+        try:
+            return beside_ours(*arguments[1:])
+        except Exception as error:
+            print("cannot run: %s" % error, file=sys.stderr)
+            return 2
     if len(arguments) not in (2, 3):
         sys.exit(__doc__)
     try:

@@ -1,6 +1,10 @@
-//! `cargo xtask peers`: real Caffe and real Chainer beside `rebrew`, on whole models, bit for bit.
+//! `cargo xtask peers`: other programs beside `rebrew`, on whole models.
 //!
-//! The programs are installed by `venv.rs`; what they load is dumped and compared by `live_*.py` of testdata/gen.
+//! Conversions are compared with real Caffe and real Chainer bit for bit, and forward passes with real Caffe, OpenCV and
+//! ONNX Runtime. The programs are installed by `venv.rs`; what they load is dumped and compared by `live_*.py` of testdata/gen.
+
+mod forward;
+mod models;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +15,9 @@ use std::thread;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::{venv, workspace};
+use self::models::{Model, is_hdf5};
+use crate::venv::{Program, Python};
+use crate::workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -21,96 +27,51 @@ pub(crate) struct Arguments {
     /// Only the models whose path contains this text
     #[arg(long)]
     only: Vec<String>,
+    /// Only this half of the comparison
+    #[arg(long, value_enum)]
+    part: Option<Part>,
 }
 
-/// The folders of testdata whose models are always compared.
-const BUNDLED: [&str; 2] = ["testdata/fashion", "testdata/chainer"];
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// What is written, bit for bit
+    Convert,
+    /// What is computed, every blob
+    Forward,
+}
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let peers = venv::Peers::set_up()?;
-    let rebrew = workspace::build_rebrew(false)?;
-    let models = models(arguments)?;
+    let models = models::find(arguments)?;
     if models.is_empty() {
         bail!("no model to compare");
     }
+    let converts = arguments.part != Some(Part::Forward);
+    let forwards = arguments.part != Some(Part::Convert);
+    let caffe = Program::Caffe.set_up()?;
+    let chainer = Program::Chainer.set_up()?;
+    let opencv = forwards.then(|| Program::OpenCv.set_up()).transpose()?;
+    let onnx_runtime = forwards.then(|| Program::OnnxRuntime.set_up()).transpose()?;
+    let rebrew = workspace::build_rebrew(false)?;
     let folder = workspace::cache()?.join(format!("peers/live-{}", std::process::id()));
     let scripts = workspace::root().join("testdata/gen");
-    let comparison = Comparison { peers, rebrew, scripts, folder };
+    let comparison = Comparison { caffe, chainer, rebrew, scripts, folder };
 
-    println!("| model | check | result |\n| --- | --- | --- |");
-    let outcome = comparison.run_all(&models);
-    let _ = fs::remove_dir_all(&comparison.folder);
-    let (checks, differences) = outcome?;
-    println!("\n{} models, {checks} checks, {differences} differences", models.len());
+    let mut differences = 0;
+    if converts {
+        println!("| model | check | result |\n| --- | --- | --- |");
+        let outcome = comparison.run_all(&models);
+        let _ = fs::remove_dir_all(&comparison.folder);
+        let (checks, different) = outcome?;
+        println!("\n{} models, {checks} checks, {different} differences", models.len());
+        differences += different;
+    }
+    if let (Some(opencv), Some(onnx_runtime)) = (opencv, onnx_runtime) {
+        let forward = forward::Forward { comparison: &comparison, opencv, onnx_runtime };
+        let outcome = forward.run_all(&models);
+        let _ = fs::remove_dir_all(&comparison.folder);
+        differences += outcome?;
+    }
     Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// A weight file and the definition that goes with it.
-struct Model {
-    name: String,
-    weights: PathBuf,
-    definition: Option<PathBuf>,
-}
-
-fn models(arguments: &Arguments) -> Result<Vec<Model>> {
-    let mut folders = BUNDLED.map(|folder| workspace::root().join(folder)).to_vec();
-    if let Some(folder) = &arguments.models {
-        let inside = files_of(folder)?.into_iter().filter(|path| path.is_dir());
-        folders.push(folder.clone());
-        folders.extend(inside);
-    }
-    let mut models = Vec::new();
-    for folder in folders {
-        let files = files_of(&folder)?;
-        for weights in files.iter().filter(|path| stem(path).is_some()) {
-            let title = folder.file_name().unwrap_or_default().display();
-            let name = format!("{title}/{}", file_name(weights));
-            let definition = definition(weights, &files);
-            models.push(Model { name, weights: std::path::absolute(weights)?, definition });
-        }
-    }
-    let wanted = |text: &String, model: &Model| model.weights.to_string_lossy().contains(text.as_str());
-    models.retain(|model| arguments.only.is_empty() || arguments.only.iter().any(|text| wanted(text, model)));
-    Ok(models)
-}
-
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    files.sort_unstable();
-    Ok(files)
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// Whether a weight file is one of HDF5: real Caffe's holds blobs alone, and needs a definition beside it.
-fn is_hdf5(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "h5")
-}
-
-/// A weight file's name without its extension.
-fn stem(path: &Path) -> Option<String> {
-    let name = file_name(path);
-    [".caffemodel.h5", ".caffemodel"].iter().find_map(|suffix| name.strip_suffix(suffix)).map(str::to_owned)
-}
-
-/// The prototxt of the same name, else the folder's deploy net, else any that is no solver, a training net last.
-fn definition(weights: &Path, files: &[PathBuf]) -> Option<PathBuf> {
-    let rank = |path: &PathBuf| {
-        let name = file_name(path);
-        let own = name.strip_suffix(".prototxt")?;
-        match own {
-            _ if own.contains("solver") => None,
-            _ if stem(weights).as_deref() == Some(own) => Some(0),
-            _ if own.contains("deploy") => Some(1),
-            _ if own.contains("train") => Some(3),
-            _ => Some(2),
-        }
-    };
-    let ranked = files.iter().filter_map(|path| Some((rank(path)?, path)));
-    ranked.min_by_key(|(rank, _)| *rank).map(|(_, path)| path.clone())
 }
 
 /// A way to write a model.
@@ -146,7 +107,8 @@ impl Verdict {
 
 /// The programs to compare.
 struct Comparison {
-    peers: venv::Peers,
+    caffe: Python,
+    chainer: Python,
     rebrew: PathBuf,
     scripts: PathBuf,
     folder: PathBuf,
@@ -191,7 +153,7 @@ impl Comparison {
     fn run_one(&self, model: &Model, folder: &Path) -> Result<Vec<(String, Verdict)>> {
         let loaded = folder.join("caffe.npz");
         // Only with a net does real Caffe know the types of an HDF5 file's layers.
-        let source_definition = model.definition.as_deref().filter(|_| is_hdf5(&model.weights));
+        let source_definition = model.definition().filter(|_| is_hdf5(&model.weights));
         let caffe = self.load_in_caffe(&model.weights, source_definition, &loaded)?;
         let has_slashes = self.has_slashes(model)?;
         let mut rows = Vec::new();
@@ -230,7 +192,7 @@ impl Comparison {
             }
         }
         let grouped = folder.join(TARGETS[0].file);
-        if let (Ok(_), Some(definition), true) = (&caffe, &model.definition, grouped.exists()) {
+        if let (Ok(_), Some(definition), true) = (&caffe, model.definition(), grouped.exists()) {
             rows.push(("forward".to_owned(), self.check_forward(model, definition, &grouped, folder)?));
         }
         Ok(rows)
@@ -245,7 +207,7 @@ impl Comparison {
         folder: &Path,
     ) -> Result<Verdict> {
         let recorded = folder.join("forward.npz");
-        let mut command = self.peers.caffe();
+        let mut command = self.caffe.command();
         command
             .arg(self.scripts.join("live_forward_caffe.py"))
             .arg(definition)
@@ -254,7 +216,7 @@ impl Comparison {
         if let Err(refusal) = answer(&mut command)? {
             return Ok(Verdict::Equal(format!("not run, real Caffe cannot: {refusal}")));
         }
-        let mut command = self.peers.chainer();
+        let mut command = self.chainer.command();
         command.arg(self.scripts.join("live_forward_chainer.py")).arg(recorded).arg(grouped);
         Ok(Verdict::of(answer(&mut command)?))
     }
@@ -270,7 +232,7 @@ impl Comparison {
     ) -> Result<Answer> {
         let back = folder.join("back.caffemodel");
         // A model's own definition has every layer that the model has; a deploy net may have fewer.
-        let own = if is_hdf5(&model.weights) { model.definition.as_deref() } else { Some(&*model.weights) };
+        let own = if is_hdf5(&model.weights) { model.definition() } else { Some(&*model.weights) };
         if let Err(refusal) = self.convert(output, &back, &[], own)? {
             return Ok(Err(format!("not converted back: {refusal}")));
         }
@@ -295,7 +257,7 @@ impl Comparison {
     }
 
     fn load_in_caffe(&self, weights: &Path, definition: Option<&Path>, output: &Path) -> Result<Answer> {
-        let mut command = self.peers.caffe();
+        let mut command = self.caffe.command();
         command.arg(self.scripts.join("live_caffe.py")).arg(weights).args(definition).arg(output);
         let loaded = answer(&mut command)?;
         Ok(loaded.and_then(|line| {
@@ -304,7 +266,7 @@ impl Comparison {
     }
 
     fn check(&self, loaded: &Path, ours: &Path) -> Result<Answer> {
-        let mut command = self.peers.chainer();
+        let mut command = self.chainer.command();
         answer(command.arg(self.scripts.join("live_check.py")).arg(loaded).arg(ours))
     }
 
@@ -320,7 +282,7 @@ impl Comparison {
     fn diff(&self, model: &Model, output: &Path) -> Result<Answer> {
         let mut command = Command::new(&self.rebrew);
         command.arg("diff").arg(&model.weights).arg(output);
-        if let Some(definition) = model.definition.as_deref().filter(|_| is_hdf5(&model.weights)) {
+        if let Some(definition) = model.definition().filter(|_| is_hdf5(&model.weights)) {
             command.arg("--definition").arg(definition);
         }
         answer(&mut command)

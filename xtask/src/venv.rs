@@ -1,4 +1,4 @@
-//! Real Caffe 1.0 and real Chainer 7.8.1, each in a virtual environment of CPython 3.8 in the cache folder.
+//! The programs to compare with, of pinned versions, each in a virtual environment in the cache folder.
 
 use std::env;
 use std::ffi::OsStr;
@@ -10,18 +10,79 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::workspace;
 
+/// A program that runs in a virtual environment of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Program {
+    Caffe,
+    Chainer,
+    OpenCv,
+    OnnxRuntime,
+    PyTorch,
+}
+
+impl Program {
+    /// Installs the program unless it is, and returns how to start its Python.
+    pub(crate) fn set_up(self) -> Result<Python> {
+        let folder = workspace::cache()?.join("peers");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Python { program: self, interpreter: install(&folder, self.recipe())? })
+    }
+
+    fn recipe(self) -> &'static Recipe {
+        match self {
+            Self::Caffe => &CAFFE,
+            Self::Chainer => &CHAINER,
+            Self::OpenCv => &OPENCV,
+            Self::OnnxRuntime => &ONNX_RUNTIME,
+            Self::PyTorch => &PYTORCH,
+        }
+    }
+}
+
+/// The Python that has an installed program.
+pub(crate) struct Python {
+    program: Program,
+    interpreter: PathBuf,
+}
+
+impl Python {
+    /// A command to add a script to.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = python(&self.interpreter);
+        if self.program == Program::Caffe {
+            // Caffe's extension brings a protobuf of its own that the C++ one of Python would clash with.
+            command.env("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python").env("GLOG_minloglevel", "2");
+        }
+        command
+    }
+}
+
 /// What goes into a virtual environment; its text is also the stamp that says it is complete.
 struct Recipe {
     name: &'static str,
+    base: Base,
     /// One run of `pip install` each.
     installs: &'static [&'static [&'static str]],
+    /// GiB that it takes on the disk, where that is much.
+    size: u64,
     /// A program that fails unless these versions are installed and work.
     proof: &'static str,
 }
 
+/// The CPython that a virtual environment is made from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Base {
+    /// 3.8, the newest that real Caffe and Chainer run on.
+    Old,
+    /// 3.11 or later.
+    New,
+}
+
 const CAFFE: Recipe = Recipe {
     name: "caffe",
+    base: Base::Old,
     installs: &[&["kendryte-caffe==1.0.0.20210829", "protobuf==3.20.3", "numpy<1.24", "h5py"]],
+    size: 0,
     proof: "from importlib.metadata import version as v\n\
             assert v('kendryte-caffe') == '1.0.0.20210829' and v('protobuf') == '3.20.3'\n\
             import caffe, h5py; caffe.Net",
@@ -29,45 +90,46 @@ const CAFFE: Recipe = Recipe {
 
 const CHAINER: Recipe = Recipe {
     name: "chainer",
+    base: Base::Old,
     installs: &[
         &["setuptools<60"],
         &["--no-build-isolation", "chainer==7.8.1", "numpy<1.24", "protobuf==3.20.3", "h5py", "safetensors"],
     ],
+    size: 0,
     proof: "from importlib.metadata import version as v\n\
             assert v('chainer') == '7.8.1' and v('protobuf') == '3.20.3'\n\
             import chainer, h5py, safetensors; from chainer.links.caffe import CaffeFunction",
 };
 
+/// Later versions of OpenCV read no Caffe models.
+const OPENCV: Recipe = Recipe {
+    name: "opencv",
+    base: Base::New,
+    installs: &[&["opencv-python-headless==4.12.0.88"]],
+    size: 0,
+    proof: "import cv2; assert cv2.__version__ == '4.12.0'; cv2.dnn.readNetFromCaffe",
+};
+
+const ONNX_RUNTIME: Recipe = Recipe {
+    name: "onnxruntime",
+    base: Base::New,
+    installs: &[&["onnx==1.23.2", "onnxruntime==1.32.0", "numpy==2.4.6"]],
+    size: 0,
+    proof: "import onnx, onnxruntime\n\
+            assert onnx.__version__ == '1.23.2' and onnxruntime.__version__ == '1.32.0'",
+};
+
+/// The package index has PyTorch for Linux with CUDA only; it runs without.
+const PYTORCH: Recipe = Recipe {
+    name: "pytorch",
+    base: Base::New,
+    installs: &[&["torch==2.13.0", "numpy==2.4.6"]],
+    size: 8,
+    proof: "import numpy, torch; assert torch.__version__.startswith('2.13.0')",
+};
+
 const ASK_VERSION: &str =
     "import platform, sys, venv; print(platform.python_implementation(), *sys.version_info[:2])";
-
-/// The two installed programs.
-pub(crate) struct Peers {
-    caffe: PathBuf,
-    chainer: PathBuf,
-}
-
-impl Peers {
-    /// Installs what is not installed yet.
-    pub(crate) fn set_up() -> Result<Self> {
-        let folder = workspace::cache()?.join("peers");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        Ok(Self { caffe: install(&folder, &CAFFE)?, chainer: install(&folder, &CHAINER)? })
-    }
-
-    /// The Python that has Caffe, whose extension brings a protobuf of its own that the C++ one of Python would clash
-    /// with.
-    pub(crate) fn caffe(&self) -> Command {
-        let mut command = python(&self.caffe);
-        command.env("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python").env("GLOG_minloglevel", "2");
-        command
-    }
-
-    /// The Python that has Chainer, h5py and safetensors, with protobuf's C++ implementation, the faster by far.
-    pub(crate) fn chainer(&self) -> Command {
-        python(&self.chainer)
-    }
-}
 
 /// A Python that is quiet and away from the caller's own settings.
 fn python(interpreter: &Path) -> Command {
@@ -96,7 +158,8 @@ fn install(folder: &Path, recipe: &Recipe) -> Result<PathBuf> {
     let by_hand =
         proof.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
     if !by_hand {
-        let base = find_python()?;
+        require_space(&folder, recipe)?;
+        let base = find_python(recipe.base)?;
         eprintln!("Setting up {} in {} …", recipe.name, folder.display());
         finish(Command::new(&base).args(["-m", "venv", "--clear"]).arg(&folder))?;
         for words in recipe.installs {
@@ -117,22 +180,56 @@ fn finish(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// A CPython 3.8 that really runs: a version manager's `python3.8` may be there and refuse.
-fn find_python() -> Result<PathBuf> {
+fn require_space(folder: &Path, recipe: &Recipe) -> Result<()> {
+    let parent = folder.parent().unwrap_or(folder);
+    let output = Command::new("df").args(["--output=avail", "-B1G"]).arg(parent).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    match text.lines().last().and_then(|line| line.trim().parse::<u64>().ok()) {
+        Some(free) if free < 2 * recipe.size => {
+            bail!(
+                "{} takes {} GiB, and only {free} are free in {}",
+                recipe.name,
+                recipe.size,
+                parent.display()
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A CPython that really runs: a version manager's `python3.8` may be there and refuse.
+fn find_python(base: Base) -> Result<PathBuf> {
     let mut tried = Vec::new();
-    for candidate in candidates() {
+    for candidate in candidates(base) {
         match ask_version(&candidate) {
-            Ok(answer) if answer == "CPython 3 8" => return Ok(candidate),
+            Ok(answer) if serves(base, &answer) => return Ok(candidate),
             Ok(answer) => tried.push(format!("{}: is {answer}", candidate.display())),
             Err(error) => tried.push(format!("{}: {error:#}", candidate.display())),
         }
     }
-    bail!(
-        "no CPython 3.8 answers, and real Caffe and Chainer run on no newer one; tried:\n  {}\n\
-         install one (pyenv install 3.8, uv python install 3.8, conda create -n py38 python=3.8), \
-         or name it in REBREW_PYTHON38",
-        tried.join("\n  ")
-    )
+    let tried = tried.join("\n  ");
+    match base {
+        Base::Old => bail!(
+            "no CPython 3.8 answers, and real Caffe and Chainer run on no newer one; tried:\n  {tried}\n\
+             install one (pyenv install 3.8, uv python install 3.8, conda create -n py38 python=3.8), \
+             or name it in REBREW_PYTHON38"
+        ),
+        Base::New => bail!(
+            "no CPython 3.11 or later answers; tried:\n  {tried}\ninstall one, or name it in REBREW_PYTHON3"
+        ),
+    }
+}
+
+/// Whether what `ASK_VERSION` prints names a Python of this kind.
+fn serves(base: Base, answer: &str) -> bool {
+    let Some((major, minor)) = answer.strip_prefix("CPython ").and_then(|version| version.split_once(' '))
+    else {
+        return false;
+    };
+    match base {
+        Base::Old => (major, minor) == ("3", "8"),
+        Base::New => major == "3" && minor.parse::<u32>().is_ok_and(|minor| minor >= 11),
+    }
 }
 
 fn ask_version(python: &Path) -> Result<String> {
@@ -146,7 +243,12 @@ fn ask_version(python: &Path) -> Result<String> {
 }
 
 /// Where a CPython 3.8 may be, in the order of trying.
-fn candidates() -> Vec<PathBuf> {
+fn candidates(base: Base) -> Vec<PathBuf> {
+    if base == Base::New {
+        let names = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "/usr/bin/python3"];
+        let named = env::var_os("REBREW_PYTHON3").map(PathBuf::from);
+        return named.map_or_else(|| names.map(PathBuf::from).to_vec(), |path| vec![path]);
+    }
     if let Some(named) = env::var_os("REBREW_PYTHON38") {
         return vec![named.into()];
     }
@@ -189,4 +291,19 @@ fn pythons_under(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     pythons.sort_unstable();
     pythons.reverse();
     pythons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_python_is_chosen_by_its_version() {
+        assert!(serves(Base::Old, "CPython 3 8"));
+        assert!(!serves(Base::Old, "CPython 3 11"));
+        assert!(!serves(Base::Old, "PyPy 3 8"));
+        assert!(serves(Base::New, "CPython 3 11"));
+        assert!(!serves(Base::New, "CPython 3 9"));
+        assert!(!serves(Base::New, ""));
+    }
 }

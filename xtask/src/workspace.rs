@@ -46,18 +46,18 @@ pub(crate) fn metadata() -> Result<Value> {
 ///
 /// Quietly: cargo then says nothing but errors and warnings.
 pub(crate) fn build_rebrew(quiet: bool) -> Result<PathBuf> {
-    if let Some(binary) = env::var_os("REBREW_BINARY") {
-        return Ok(binary.into());
+    match env::var_os("REBREW_BINARY") {
+        Some(binary) => Ok(binary.into()),
+        None => build("rebrew", "--bin", "rebrew", quiet),
     }
+}
+
+/// Builds a program of a package in the release profile, a `--bin` or an `--example`, and returns its path.
+pub(crate) fn build(package: &str, kind: &str, name: &str, quiet: bool) -> Result<PathBuf> {
     let mut command = Command::new(cargo());
     command
-        .args([
-            "build",
-            "--release",
-            "--package=rebrew",
-            "--bin=rebrew",
-            "--message-format=json-render-diagnostics",
-        ])
+        .args(["build", "--release", "--package", package, kind, name])
+        .arg("--message-format=json-render-diagnostics")
         .current_dir(root())
         .stderr(Stdio::inherit());
     if quiet {
@@ -65,14 +65,14 @@ pub(crate) fn build_rebrew(quiet: bool) -> Result<PathBuf> {
     }
     let output = command.output().context("cannot run cargo build")?;
     if !output.status.success() {
-        bail!("rebrew did not build ({})", output.status);
+        bail!("{name} did not build ({})", output.status);
     }
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "rebrew")
+        .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .context("cargo build did not say where it put rebrew")
+        .with_context(|| format!("cargo build did not say where it put {name}"))
 }
 
 /// A command as it would be typed, for messages.
