@@ -192,3 +192,19 @@ fn costs() {
     let costs = net.costs(&net.infer_shapes(&BTreeMap::new()).unwrap());
     assert_eq!(costs[2].macs, 3 * 2 * (16 * 5 + 16 * 4));
 }
+
+/// A slope, which one fork's ReLU6 has, is refused, not left out.
+#[test]
+fn relu6_takes_no_slope() {
+    let relu6 = |param: &str| {
+        input("x", &[1, 2]) + &format!("layer {{ name: 'l' type: 'ReLU6' bottom: 'x' top: 'y' {param} }}\n")
+    };
+    assert!(
+        error(&relu6("relu6_param { negative_slope: 0.1 }"))
+            .contains("`negative_slope: 0.1` is not known here")
+    );
+    assert_eq!(
+        net(&relu6("relu6_param { negative_slope: 0 }")).unwrap().layer("l").unwrap().kind,
+        LayerKind::ReLU6
+    );
+}

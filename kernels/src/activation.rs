@@ -14,7 +14,7 @@ pub enum Activation {
     },
     /// min(max(x, 0), 6).
     Relu6,
-    /// min(max(x, low), high).
+    /// max(low, min(x, high)).
     Clip {
         /// The least result.
         low: f32,

@@ -1,4 +1,4 @@
-//! Every layer type, and whole nets, against a forward pass of real Caffe: `testdata/layers`.
+//! Every layer type, and whole nets, against a forward pass of real Caffe, Chainer or OpenCV: `testdata/layers`.
 
 mod support;
 
@@ -32,13 +32,17 @@ goldens! {
     arg_max: "ArgMax",
     bnll: "BNLL",
     batch_norm: "BatchNorm",
+    batch_norm_batch: "BatchNormBatch",
     batch_reindex: "BatchReindex",
     bias: "Bias",
+    clip: "Clip",
     concat: "Concat",
     contrastive_loss: "ContrastiveLoss",
     convolution: "Convolution",
     crop: "Crop",
     deconvolution: "Deconvolution",
+    depthwise_convolution: "DepthwiseConvolution",
+    detection_output: "DetectionOutput",
     dropout: "Dropout",
     dummy_data: "DummyData",
     elu: "ELU",
@@ -52,23 +56,29 @@ goldens! {
     im2col: "Im2col",
     infogain_loss: "InfogainLoss",
     inner_product: "InnerProduct",
+    interp: "Interp",
     lrn: "LRN",
     lstm: "LSTM",
     lstm_unit: "LSTMUnit",
     log: "Log",
     mvn: "MVN",
     multinomial_logistic_loss: "MultinomialLogisticLoss",
+    normalize: "Normalize",
     prelu: "PReLU",
     parameter: "Parameter",
     permute: "Permute",
     pooling: "Pooling",
+    pooling_stochastic: "PoolingStochastic",
     power: "Power",
+    prior_box: "PriorBox",
     rnn: "RNN",
     relu: "ReLU",
+    relu6: "ReLU6",
     reduction: "Reduction",
     reshape: "Reshape",
     spp: "SPP",
     scale: "Scale",
+    shuffle_channel: "ShuffleChannel",
     sigmoid: "Sigmoid",
     sigmoid_cross_entropy_loss: "SigmoidCrossEntropyLoss",
     silence: "Silence",
@@ -80,7 +90,9 @@ goldens! {
     tanh: "TanH",
     threshold: "Threshold",
     tile: "Tile",
+    upsample: "Upsample",
     nets: "nets",
+    ssd: "ssd",
 }
 
 /// Runs every case of a file as a plan is made for use, and again with every blob kept.

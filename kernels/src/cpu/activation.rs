@@ -69,10 +69,11 @@ fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
+/// max(low, min(x, high)): where `low` is above `high`, all becomes `low`, as in BVLC's clip_layer.cpp.
 #[inline(always)]
 fn clip(low: f32, high: f32, x: f32) -> f32 {
-    let x = if x < low { low } else { x };
-    if x > high { high } else { x }
+    let x = if x > high { high } else { x };
+    if x < low { low } else { x }
 }
 
 fn apply(level: Level, activation: Activation, y: &mut [f32]) {

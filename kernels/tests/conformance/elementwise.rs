@@ -18,6 +18,7 @@ fn activations() -> Vec<(Activation, Function)> {
         case(Activation::LeakyRelu { slope: 0.25 }, |x| x.max(0.0) + 0.25 * x.min(0.0)),
         case(Activation::Relu6, |x| x.clamp(0.0, 6.0)),
         case(Activation::Clip { low: -1.5, high: 2.5 }, |x| x.clamp(-1.5, 2.5)),
+        case(Activation::Clip { low: 1.0, high: -1.0 }, |_| 1.0),
         case(Activation::Elu { alpha: 0.5 }, |x| if x > 0.0 { x } else { 0.5 * x.exp_m1() }),
         case(Activation::Sigmoid, sigmoid),
         case(Activation::Tanh, f64::tanh),

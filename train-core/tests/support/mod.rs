@@ -1,4 +1,4 @@
-//! Golden forward passes: what `testdata/gen/forward.py` wrote.
+//! Golden forward passes: what `testdata/gen/forward.py` and `forks.py` wrote.
 
 use std::error::Error;
 use std::fs;

@@ -43,7 +43,11 @@ pub(super) fn kind(layer: &LayerParameter) -> Resolved {
         "ReLU" => {
             plain(LayerKind::ReLU { negative_slope: given(layer.relu_param.as_deref()).negative_slope() })
         }
-        "ReLU6" => plain(LayerKind::ReLU6),
+        // MobileNet-YOLO's relu6_layer.cpp knows a slope, min(max(x, 0) + slope · min(x, 0), 6); the others do not.
+        "ReLU6" => match given(layer.relu6_param.as_deref()).negative_slope() {
+            0.0 => plain(LayerKind::ReLU6),
+            slope => Err(format!("`negative_slope: {slope}` is not known here: give ReLU, then Clip")),
+        },
         "ELU" => plain(LayerKind::Elu { alpha: given(layer.elu_param.as_deref()).alpha() }),
         "Sigmoid" => plain(LayerKind::Sigmoid),
         "TanH" => plain(LayerKind::TanH),

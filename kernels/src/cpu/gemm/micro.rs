@@ -24,7 +24,7 @@ pub(crate) enum Finish {
     Relu,
     /// `max(x, 0) + slope · min(x, 0)`.
     LeakyRelu(f32),
-    /// `min(max(x, low), high)`.
+    /// `max(low, min(x, high))`.
     Clip(f32, f32),
 }
 
@@ -38,8 +38,8 @@ impl Finish {
             Self::Relu => above,
             Self::LeakyRelu(slope) => slope.mul_add(below, above),
             Self::Clip(low, high) => {
-                let raised = if low > x { low } else { x };
-                if high < raised { high } else { raised }
+                let lowered = if high < x { high } else { x };
+                if low > lowered { low } else { lowered }
             }
         }
     }
@@ -53,7 +53,7 @@ impl Finish {
             Self::Keep => x,
             Self::Relu => simd.max(zero, x),
             Self::LeakyRelu(slope) => simd.mul_add(simd.splat(slope), simd.min(zero, x), simd.max(zero, x)),
-            Self::Clip(low, high) => simd.min(simd.splat(high), simd.max(simd.splat(low), x)),
+            Self::Clip(low, high) => simd.max(simd.splat(low), simd.min(simd.splat(high), x)),
         }
     }
 }

@@ -38,7 +38,8 @@ pub(super) fn elu(step: &mut Step<'_>, alpha: f32) -> Made {
 
 pub(super) fn clip(step: &mut Step<'_>, min: f32, max: f32) -> Made {
     let bottom = step.bottom();
-    let [min, max] = [min, max].map(|bound| step.scalar(bound));
+    // Where `min` is above `max`, it wins in Caffe, and `max` in ONNX.
+    let [min, max] = [min, max.max(min)].map(|bound| step.scalar(bound));
     Ok(vec![step.node("Clip", &[&bottom, &min, &max], Vec::new())])
 }
 

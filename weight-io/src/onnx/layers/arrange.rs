@@ -81,5 +81,5 @@ pub(super) fn shuffle_channel(step: &mut Step<'_>, group: usize) -> Made {
     let parted = step.reshape(&bottom, extents, &split(group))?;
     let order = [0, 2, 1].into_iter().chain(3..=extents.len());
     let shuffled = step.node("Transpose", &[&parted], vec![ints("perm", order)]);
-    Ok(vec![step.reshape(&shuffled, &split(channels / group.max(1)), extents)?])
+    Ok(vec![step.reshape(&shuffled, &split(channels / group.max(1)), &around.tops[0])?])
 }

@@ -27,10 +27,14 @@ pub(super) fn upsample(step: &mut Step<'_>, p: &UpsampleParams) -> Made {
 }
 
 fn resize(step: &mut Step<'_>, value: &str, mode: &str, coordinates: &str) -> Result<String, Fault> {
-    let size = size(&step.around.tops[0])?.map(|extent| extent as i64);
+    // The last two axes: Upsample takes any number of them.
+    let top = &step.around.tops[0];
+    let first = top.len().saturating_sub(2);
+    let size = top[first..].iter().map(|&extent| fixed(extent).map(|extent| extent as i64));
+    let size = size.collect::<Result<Vec<_>, _>>()?;
     let size = step.ints(&size);
     let attributes = vec![
-        ints("axes", [2, 3]),
+        ints("axes", [first, first + 1]),
         text("coordinate_transformation_mode", coordinates),
         text("mode", mode),
         text("nearest_mode", "floor"),
