@@ -63,8 +63,8 @@ impl Arguments {
         let sum = medians.iter().sum::<Duration>().as_secs_f64().max(f64::MIN_POSITIVE);
 
         let mut table = Table::new(&[
-            ("computed together", Align::Left),
-            ("type", Align::Left),
+            ("layer", Align::Left),
+            ("type, and those computed with it", Align::Left),
             ("algorithm", Align::Left),
             ("ms", Align::Right),
             ("of the time", Align::Right),
@@ -75,10 +75,15 @@ impl Arguments {
         for (step, time) in executor.steps().iter().zip(&medians) {
             let seconds = time.as_secs_f64();
             let rate = 2.0 * step.macs as f64 / seconds.max(1e-9);
+            let others = step.layers.iter().skip(1).filter_map(|name| network.net().layer(name));
+            let types: Vec<&str> = [step.kind.as_str()]
+                .into_iter()
+                .chain(others.map(|layer| layer.type_name.as_str()))
+                .collect();
             let some = |text: String| if step.macs == 0 { String::new() } else { text };
             table.row([
-                step.layers.join(" + "),
-                step.kind.clone(),
+                step.layers.first().cloned().unwrap_or_default(),
+                types.join(", "),
                 step.algorithm.unwrap_or_default().to_owned(),
                 format!("{:.3}", seconds * 1e3),
                 format!("{:.1} %", 100.0 * seconds / sum),

@@ -77,7 +77,7 @@ fn a_net_is_timed_step_by_step() {
     let (definition, model) = fashion();
     let arguments = ["inspect", &model, "--definition", &definition, "--time", "--passes", "3"];
     let told = scratch.succeeds(&arguments);
-    assert!(told.contains("\nconv1 + relu1      Convolution "), "{told}");
+    assert!(told.contains("\nconv1  Convolution, ReLU "), "{told}");
     assert!(told.contains(" ms a pass, "), "{told}");
     let told = scratch.succeeds(&[arguments.as_slice(), &["--json", "--threads", "1"]].concat());
     let json: Value = serde_json::from_str(&told).unwrap();

@@ -45,33 +45,40 @@ pub(crate) struct Product<'a, P> {
 /// The cut of a product into tasks: blocks of columns, and where there are too few of those, blocks of rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {
-    panels: Split,
+    units: Split,
     rows: Split,
+    /// Columns of a unit: of a panel where there are many, else of a vector.
     width: usize,
+    /// Panels of a unit.
+    panels: f32,
 }
 
 impl Grid {
     /// A cut that keeps `threads` threads evenly busy. A task packs its own panels, so rows are cut only where there
     /// are too few panels to go round. `copies` products of the same size run side by side.
     pub(crate) fn new<S: Simd>(columns: usize, row_parts: usize, copies: usize, threads: usize) -> Self {
-        let width = TILE_VECTORS * S::LANES;
-        let panels = columns.div_ceil(width);
-        let grid = |panel_parts: usize, rows: usize| Self {
-            panels: Split::new(panels, panels.div_ceil(panel_parts.max(1)).max(1)),
+        let panel = TILE_VECTORS * S::LANES;
+        let many = columns.div_ceil(panel) * copies >= threads * 16;
+        let width = if many || threads == 1 { panel } else { S::LANES };
+        let units = columns.div_ceil(width);
+        let panels = width as f32 / panel as f32;
+        let grid = |unit_parts: usize, rows: usize| Self {
+            units: Split::new(units, units.div_ceil(unit_parts.max(1)).max(1)),
             rows: Split::new(row_parts, row_parts.div_ceil(rows.max(1)).max(1)),
             width,
+            panels,
         };
-        let least = panels.div_ceil(MAX_PANELS);
+        let least = columns.div_ceil(MAX_PANELS * panel);
         if threads == 1 {
             return grid(least, 1);
         }
-        if panels * copies >= threads * 16 {
+        if many {
             return grid(least.max((threads * 6).div_ceil(copies)), 1);
         }
         let mut best = (f32::INFINITY, grid(least, 1));
-        for panel_parts in least..=panels.min(threads * 4).max(least) {
+        for unit_parts in least..=units.min(threads * 4).max(least) {
             for rows in 1..=row_parts.min(threads * 2) {
-                let candidate = grid(panel_parts, rows);
+                let candidate = grid(unit_parts, rows);
                 let cost = candidate.cost(copies, threads);
                 if cost < best.0 {
                     best = (cost, candidate);
@@ -83,29 +90,29 @@ impl Grid {
 
     /// How many tasks.
     pub(crate) fn tasks(self) -> usize {
-        self.panels.parts() * self.rows.parts()
+        self.units.parts() * self.rows.parts()
     }
 
     /// The columns and the parts of rows of task `index`.
     pub(crate) fn task(self, index: usize, columns: usize) -> (Range<usize>, Range<usize>) {
-        let panels = self.panels.part(index / self.rows.parts());
-        let range = panels.start * self.width..(panels.end * self.width).min(columns);
+        let units = self.units.part(index / self.rows.parts());
+        let range = units.start * self.width..(units.end * self.width).min(columns);
         (range, self.rows.part(index % self.rows.parts()))
     }
 
     /// How long the busiest thread works, in tiles.
     fn cost(self, copies: usize, threads: usize) -> f32 {
         let rounds = (self.tasks() * copies).div_ceil(threads);
-        let task = self.panels.part(0).len() as f32 * (PACKING + self.rows.part(0).len() as f32);
-        rounds as f32 * (task + TASK)
+        let panels = self.units.part(0).len() as f32 * self.panels;
+        rounds as f32 * (panels * (PACKING + self.rows.part(0).len() as f32) + TASK)
     }
 }
 
 /// Panels in a task, at most: enough of them to make good use of the rows of A they all need.
 const MAX_PANELS: usize = 16;
 
-/// What packing a panel costs, in tiles.
-const PACKING: f32 = 0.5;
+/// What fetching and packing a panel costs, in tiles.
+const PACKING: f32 = 0.75;
 
 /// What starting a task costs, in tiles.
 const TASK: f32 = 0.2;
@@ -131,7 +138,7 @@ impl<P> Product<'_, P> {
         });
     }
 
-    /// Computes the elements of C in `columns` (starting at a panel) and in the rows of `parts`.
+    /// Computes the elements of C in `columns` (starting at a panel, where those are packed) and in the rows of `parts`.
     ///
     /// # Safety
     /// No other thread may touch those elements meanwhile.
