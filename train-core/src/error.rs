@@ -15,6 +15,9 @@ pub enum Error {
     /// The device has refused something that belongs to no layer.
     #[error(transparent)]
     Device(#[from] kernels::Error),
+    /// The optimizer is at fault.
+    #[error(transparent)]
+    Optimizer(Box<crate::optim::Error>),
     /// A layer's computation was refused: by its sizes, or by the values it met.
     #[error("layer `{layer}` ({kind})")]
     Layer {
@@ -107,6 +110,12 @@ pub enum Error {
         /// What is wrong, and what to do.
         what: String,
     },
+}
+
+impl From<crate::optim::Error> for Error {
+    fn from(error: crate::optim::Error) -> Self {
+        Self::Optimizer(Box::new(error))
+    }
 }
 
 /// A layer that cannot run, and why.

@@ -34,14 +34,18 @@
 //! convolution before them, activations and the sum of a residual block are computed on a product's way out, blobs take
 //! over the memory of those that are used up, and a net with layers that cannot run is refused with all their names.
 //! A second forward pass allocates nothing.
+//!
+//! How parameters follow their gradients is in [`optim`]; what is frozen, decays or is clipped, in [`hooks`].
 #![forbid(unsafe_code)]
 
 mod builder;
 pub mod data;
 mod error;
 mod executor;
+pub mod hooks;
 mod layers;
 mod network;
+pub mod optim;
 mod params;
 mod plan;
 

@@ -8,4 +8,4 @@ pub use matching::{Match, MatchReport};
 
 pub(crate) use fill::{Stream, fill};
 pub(crate) use matching::{ByName, blobs_by_name, take_model};
-pub(crate) use store::Params;
+pub(crate) use store::{Params, fits};

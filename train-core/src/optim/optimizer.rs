@@ -1,0 +1,320 @@
+//! A set of parameters, a rule for them, and what the rule remembers of each.
+
+use super::change::{Change, changed_blocks};
+use super::work::{PIECE, for_each};
+use super::{Error, Gradients, MAX_STATE, ParamInfo, ParamView, Rule, State, Step};
+use crate::hooks::{Hook, Moment, Trainable};
+
+/// Updates parameters by a rule, hooks before it.
+///
+/// A parameter is **frozen** when it has no gradient, its `lr_mult` is 0, or a hook says so. Nothing is done to it: no decay,
+/// no momentum; it has no state, and hooks do not see it. When it is thawed, its state begins clean.
+///
+/// ```
+/// use train_core::hooks::{Freeze, WeightDecay};
+/// use train_core::optim::{Adam, ParamInfo, ParamView, Rule};
+///
+/// let params = vec![ParamInfo::new("conv1", "W", [2]), ParamInfo::new("fc8", "W", [2])];
+/// let mut optimizer = Adam::default().setup(params);
+/// optimizer.add_hook(WeightDecay::new(5e-4))?;
+/// optimizer.add_hook(Freeze::layers(["conv*"]))?; // a pattern that matches nothing is an error
+/// assert_eq!(optimizer.frozen_layers(), ["conv1"]);
+///
+/// let (mut conv1, mut fc8, mut grad) = ([1.0, 2.0], [1.0, 2.0], [0.5, -0.5]);
+/// optimizer.update(&mut [
+///     ParamView { value: &mut conv1, grad: None },
+///     ParamView { value: &mut fc8, grad: Some(&mut grad) },
+/// ])?;
+/// assert_eq!(conv1, [1.0, 2.0]);
+/// assert!(fc8[0] < 1.0 && fc8[1] > 2.0);
+/// # Ok::<(), train_core::optim::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Optimizer {
+    pub(super) rule: Box<dyn Rule>,
+    pub(super) params: Vec<ParamInfo>,
+    pub(super) states: Vec<ParamState>,
+    pub(super) hooks: Vec<Box<dyn Hook>>,
+    param_hooks: Vec<(usize, Box<dyn Hook>)>,
+    held: Vec<bool>,
+    frozen: Vec<bool>,
+    rate: f64,
+    pub(super) t: u64,
+    pub(super) epoch: u64,
+    threads: usize,
+}
+
+/// What a rule remembers of one parameter.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ParamState {
+    /// Updates it has had.
+    pub(super) t: u64,
+    /// None before the first.
+    pub(super) arrays: Vec<Vec<f32>>,
+}
+
+impl Optimizer {
+    /// An optimizer of `params` by `rule`, with clean state, on one thread.
+    pub fn new(rule: Box<dyn Rule>, params: Vec<ParamInfo>) -> Self {
+        let rate = rule.rate();
+        let states = vec![ParamState::default(); params.len()];
+        let held = vec![false; params.len()];
+        let frozen = params.iter().map(|param| param.lr_mult == 0.0).collect();
+        Self {
+            rule,
+            params,
+            states,
+            hooks: Vec::new(),
+            param_hooks: Vec::new(),
+            held,
+            frozen,
+            rate,
+            t: 0,
+            epoch: 0,
+            threads: 1,
+        }
+    }
+
+    /// Updates on so many threads. The bits are the same with any number.
+    pub fn set_threads(&mut self, threads: usize) {
+        self.threads = threads.max(1);
+    }
+
+    /// The rule.
+    pub fn rule(&self) -> &dyn Rule {
+        &*self.rule
+    }
+
+    /// The parameters, in the order that [`update`](Self::update) expects.
+    pub fn params(&self) -> &[ParamInfo] {
+        &self.params
+    }
+
+    /// The learning rate.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Sets the learning rate, for schedules.
+    pub fn set_rate(&mut self, rate: f64) {
+        self.rate = rate;
+    }
+
+    /// Updates done.
+    pub fn t(&self) -> u64 {
+        self.t
+    }
+
+    /// Epochs done.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Counts an epoch, which may thaw parameters.
+    pub fn new_epoch(&mut self) {
+        self.epoch += 1;
+        self.plan();
+    }
+
+    /// Adds a hook behind those that there are: hooks act in the order in which they were added, as in Chainer.
+    ///
+    /// # Errors
+    /// [`Error::Hook`] when it has no meaning for these parameters, as a pattern that matches none.
+    pub fn add_hook(&mut self, hook: impl Hook + 'static) -> Result<&mut Self, Error> {
+        self.insert_hook(self.hooks.len(), hook)
+    }
+
+    /// Puts a hook before the one at `place`.
+    ///
+    /// # Errors
+    /// Those of [`add_hook`](Self::add_hook).
+    pub fn insert_hook(&mut self, place: usize, hook: impl Hook + 'static) -> Result<&mut Self, Error> {
+        hook.check(&self.params)?;
+        self.hooks.insert(place.min(self.hooks.len()), Box::new(hook));
+        self.plan();
+        Ok(self)
+    }
+
+    /// Adds a hook on one parameter, Chainer's `param.update_rule.add_hook`: it acts after all hooks of the optimizer.
+    ///
+    /// # Errors
+    /// [`Error::NoParam`], and those of [`add_hook`](Self::add_hook).
+    pub fn add_param_hook(&mut self, name: &str, hook: impl Hook + 'static) -> Result<&mut Self, Error> {
+        let index = self.params.iter().position(|param| param.name == name);
+        let index = index.ok_or_else(|| Error::NoParam { name: name.to_owned() })?;
+        hook.check(&self.params[index..=index])?;
+        self.param_hooks.push((index, Box::new(hook)));
+        Ok(self)
+    }
+
+    /// Whether each parameter is frozen now, as far as the optimizer knows.
+    pub fn frozen(&self) -> &[bool] {
+        &self.frozen
+    }
+
+    /// The layers of which every parameter is frozen now, for printing.
+    pub fn frozen_layers(&self) -> Vec<&str> {
+        self.layers_where(&self.frozen)
+    }
+
+    /// The layers that hooks have frozen whole: their statistics are to be held, and nothing is to be dropped in them. A
+    /// BatchNorm of Caffe, whose parameters all have `lr_mult` 0, is not among them of itself.
+    pub fn held_layers(&self) -> Vec<&str> {
+        self.layers_where(&self.held)
+    }
+
+    /// Whether some frozen parameters are to be thawed at a later moment.
+    pub fn will_thaw(&self) -> bool {
+        self.hooks.iter().any(|hook| hook.changes_after(self.moment()))
+    }
+
+    /// Calls the hooks, and moves all parameters that are not frozen. `params` are those of [`params`](Self::params).
+    ///
+    /// # Errors
+    /// [`Error::ParamCount`] and [`Error::ParamLen`] for others; nothing is changed then.
+    pub fn update(&mut self, params: &mut [ParamView<'_>]) -> Result<(), Error> {
+        self.check(params)?;
+        let mut active = Vec::with_capacity(params.len());
+        for (index, view) in params.iter().enumerate() {
+            if view.grad.is_none() || self.frozen[index] {
+                self.states[index] = ParamState::default();
+            } else {
+                active.push(index);
+            }
+        }
+        let mut changes = vec![Vec::new(); params.len()];
+        self.call_hooks(params, &active, &mut changes);
+        for &index in &active {
+            let count = params[index].value.len();
+            let state = &mut self.states[index];
+            state.t += 1;
+            if state.arrays.is_empty() {
+                state.arrays = self.rule.state().iter().map(|array| vec![array.initial; count]).collect();
+            }
+        }
+        self.move_values(params, &changes);
+        self.t += 1;
+        self.plan();
+        let moment = self.moment();
+        self.hooks.iter_mut().for_each(|hook| hook.after_iteration(moment));
+        Ok(())
+    }
+
+    /// Asks the hooks anew what is frozen.
+    pub(super) fn plan(&mut self) {
+        let mut trainable = Trainable::new(&self.params);
+        let moment = self.moment();
+        self.hooks.iter().for_each(|hook| hook.plan(moment, &mut trainable));
+        self.held = trainable.into_frozen();
+        let params = self.params.iter().zip(&self.held);
+        self.frozen = params.map(|(param, &held)| held || param.lr_mult == 0.0).collect();
+    }
+
+    /// The layers all of whose parameters are marked.
+    fn layers_where(&self, marked: &[bool]) -> Vec<&str> {
+        let mut layers: Vec<(&str, bool)> = Vec::new();
+        for (param, &marked) in self.params.iter().zip(marked) {
+            match layers.iter_mut().find(|(layer, _)| *layer == param.layer) {
+                Some((_, all)) => *all &= marked,
+                None => layers.push((&param.layer, marked)),
+            }
+        }
+        layers.into_iter().filter(|(_, all)| *all).map(|(layer, _)| layer).collect()
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { epoch: self.epoch, iteration: self.t }
+    }
+
+    fn check(&self, params: &[ParamView<'_>]) -> Result<(), Error> {
+        if params.len() != self.params.len() {
+            return Err(Error::ParamCount { expected: self.params.len(), found: params.len() });
+        }
+        for (info, view) in self.params.iter().zip(params) {
+            let expected = info.count();
+            let grad = view.grad.as_deref().map_or(expected, <[f32]>::len);
+            for (what, found) in [("value", view.value.len()), ("gradient", grad)] {
+                if found != expected {
+                    return Err(Error::ParamLen { name: info.name.clone(), what, expected, found });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn call_hooks(&mut self, params: &mut [ParamView<'_>], active: &[usize], changes: &mut [Vec<Change>]) {
+        let mut gradients = Gradients {
+            params: &self.params,
+            views: params,
+            updates: self.states.iter().map(|state| state.t).collect(),
+            active,
+            changes,
+            threads: self.threads,
+        };
+        for hook in &mut self.hooks {
+            hook.before_update(&mut gradients);
+        }
+        gradients.updates.iter_mut().for_each(|t| *t += 1);
+        for (index, hook) in &mut self.param_hooks {
+            if active.contains(index) {
+                let one = [*index];
+                hook.before_update(&mut Gradients {
+                    params: gradients.params,
+                    views: gradients.views,
+                    updates: gradients.updates.clone(),
+                    active: &one,
+                    changes: gradients.changes,
+                    threads: gradients.threads,
+                });
+            }
+        }
+    }
+
+    fn move_values(&mut self, params: &mut [ParamView<'_>], changes: &[Vec<Change>]) {
+        let mut pieces = Vec::new();
+        for (((view, info), state), changes) in
+            params.iter_mut().zip(&self.params).zip(&mut self.states).zip(changes)
+        {
+            let Some(grad) = view.grad.as_deref().filter(|_| state.t > 0) else { continue };
+            let step = Step {
+                rate: self.rate * f64::from(info.lr_mult),
+                t: state.t,
+                decay_mult: f64::from(info.decay_mult),
+            };
+            let mut arrays = state.arrays.iter_mut();
+            let mut arrays: [_; MAX_STATE] =
+                std::array::from_fn(|_| arrays.next().map(|array| array.chunks_mut(PIECE)));
+            for (piece, (value, grad)) in view.value.chunks_mut(PIECE).zip(grad.chunks(PIECE)).enumerate() {
+                let state = arrays
+                    .each_mut()
+                    .map(|array| array.as_mut().and_then(Iterator::next).unwrap_or_default());
+                pieces.push(Piece { step, changes, offset: piece * PIECE, value, grad, state });
+            }
+        }
+        let rule = &*self.rule;
+        for_each(self.threads, pieces, |piece| piece.update(rule));
+    }
+}
+
+/// A run of one parameter's values.
+struct Piece<'a> {
+    step: Step,
+    changes: &'a [Change],
+    offset: usize,
+    value: &'a mut [f32],
+    grad: &'a [f32],
+    state: State<'a>,
+}
+
+impl Piece<'_> {
+    fn update(self, rule: &dyn Rule) {
+        let Self { step, changes, offset, value, grad, mut state } = self;
+        if changes.is_empty() {
+            return rule.update(&step, value, grad, state);
+        }
+        changed_blocks(changes, offset, value, grad, |range, value, grad| {
+            let state = state.each_mut().map(|array| array.get_mut(range.clone()).unwrap_or_default());
+            rule.update(&step, value, grad, state);
+        });
+    }
+}
