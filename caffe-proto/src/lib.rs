@@ -35,10 +35,12 @@
 //! | a definition, from a prototxt or a model | [`open_definition`] |
 //! | prototxt as it stands, any message | [`text::parse`] |
 //! | a mean image, a solver, a solver state | [`read_binaryproto`], [`solver::read_solver`], [`SolverState::read`] |
+//! | a record of an LMDB | [`Datum::read`] |
 //! | what a file is at all | [`FileKind::of`] |
 
 mod blob;
 mod caffemodel_h5;
+mod datum;
 mod definition;
 mod error;
 pub mod hdf5;
@@ -59,6 +61,7 @@ mod write;
 
 pub use blob::Blob;
 pub use caffemodel_h5::{Copy, read_caffemodel_h5, write_caffemodel_h5};
+pub use datum::Datum;
 pub use definition::{open_definition, open_model};
 pub use error::Error;
 pub use model::{Generation, LayerBlobs, Model};

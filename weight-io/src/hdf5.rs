@@ -36,7 +36,7 @@ impl Container for Hdf5 {
                 );
                 continue;
             };
-            let Some(dtype) = dtype(dataset.dtype()) else {
+            let Some(dtype) = Dtype::of_hdf5(dataset.dtype()) else {
                 contents.reject(name, format!("it holds {}, not numbers", dataset.dtype()));
                 continue;
             };
@@ -68,29 +68,32 @@ impl Container for Hdf5 {
     }
 }
 
+impl Dtype {
+    /// The type of an HDF5 dataset's values, if they are numbers.
+    pub fn of_hdf5(stored: &Stored) -> Option<Self> {
+        Some(match stored {
+            Stored::F16 => Dtype::F16,
+            Stored::F32 => Dtype::F32,
+            Stored::F64 => Dtype::F64,
+            Stored::I8 => Dtype::I8,
+            Stored::I16 => Dtype::I16,
+            Stored::I32 => Dtype::I32,
+            Stored::I64 => Dtype::I64,
+            Stored::U8 => Dtype::U8,
+            Stored::U16 => Dtype::U16,
+            Stored::U32 => Dtype::U32,
+            Stored::U64 => Dtype::U64,
+            Stored::Text | Stored::Other(_) => return None,
+        })
+    }
+}
+
 fn caffe(error: caffe_proto::hdf5::Error) -> Error {
     // What a payload or the disk reports says more than that the container could not go on.
     match error {
         caffe_proto::hdf5::Error::Values { source, .. } => Error::Caffe(*source),
         other => Error::Caffe(other.into()),
     }
-}
-
-fn dtype(stored: &Stored) -> Option<Dtype> {
-    Some(match stored {
-        Stored::F16 => Dtype::F16,
-        Stored::F32 => Dtype::F32,
-        Stored::F64 => Dtype::F64,
-        Stored::I8 => Dtype::I8,
-        Stored::I16 => Dtype::I16,
-        Stored::I32 => Dtype::I32,
-        Stored::I64 => Dtype::I64,
-        Stored::U8 => Dtype::U8,
-        Stored::U16 => Dtype::U16,
-        Stored::U32 => Dtype::U32,
-        Stored::U64 => Dtype::U64,
-        Stored::Text | Stored::Other(_) => return None,
-    })
 }
 
 fn stored(dtype: Dtype) -> Option<Stored> {

@@ -20,6 +20,71 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// A list, a data base or a folder of samples that cannot be used as a whole.
+    #[error("{}: {what}", path.display())]
+    Source {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// One sample that cannot be used.
+    #[error("{sample}: {what}")]
+    Sample {
+        /// Its name: a file, or a data base and a key.
+        sample: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A data layer that asks for something that there is not.
+    #[error("layer `{layer}` ({kind}): {what}")]
+    Layer {
+        /// The layer's name.
+        layer: String,
+        /// Its type.
+        kind: String,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// No sample is whole.
+    #[error("none of {tried} samples in a row can be used; the first: {first}")]
+    AllBroken {
+        /// How many were tried.
+        tried: usize,
+        /// What was wrong with the first.
+        first: String,
+    },
+    /// Most samples are not whole: more likely a wrong setting than damage.
+    #[error("{broken} samples cannot be used, where {wanted} were needed; the first: {first}")]
+    MostBroken {
+        /// How many could not be used.
+        broken: usize,
+        /// How many were handed out.
+        wanted: u64,
+        /// What was wrong with the first.
+        first: String,
+    },
+    /// A place to go on from that is not in the data.
+    #[error(
+        "cannot go on at sample {index} of epoch {epoch}: the data have {samples} samples. Are they the same?"
+    )]
+    Position {
+        /// The epoch, from 0.
+        epoch: u64,
+        /// The sample, from 0.
+        index: usize,
+        /// How many there are.
+        samples: usize,
+    },
+    /// A loader's thread that failed: a fault of this program.
+    #[error("a thread that loads data failed, which is a fault of this program: {what}")]
+    Thread {
+        /// What it said.
+        what: String,
+    },
+    /// A loader that has ended with an error before.
+    #[error("the loader has stopped at an error before")]
+    Stopped,
     /// A mean that is no mean, or does not fit the net's input.
     #[error("the mean {what}")]
     Mean {

@@ -2,14 +2,9 @@
 
 use std::path::Path;
 
-use caffe_proto::{FileKind, Storage, not_a};
-use png::{BitDepth, ColorType, Transformations};
-use zune_core::bytestream::ZCursor;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
-
+use super::pixels::{self, Decoded, Values};
 use super::{Border, Error, Result, resize};
+use caffe_proto::{FileKind, Storage, not_a};
 
 /// The most pixels of an image that is read: a file of a few bytes can claim any number.
 pub const MAX_PIXELS: usize = 1 << 27;
@@ -49,15 +44,15 @@ impl Image {
     /// When the file cannot be opened, is no such image, is damaged, or has more than [`MAX_PIXELS`] pixels.
     pub fn open(path: impl AsRef<Path>, color: Color) -> Result<Self> {
         let storage = Storage::open(path)?;
-        let decoded = if storage.starts_with(b"\xff\xd8\xff") {
-            jpeg(&storage)
-        } else if storage.starts_with(b"\x89PNG\r\n\x1a\n") {
-            png(&storage)
+        let decoded = if pixels::is_jpeg(&storage) {
+            pixels::jpeg(&storage, false)
+        } else if pixels::is_png(&storage) {
+            pixels::png(&storage)
         } else {
             return Err(no_image(&storage));
         };
         match decoded {
-            Ok(image) => Ok(image.colored(color)),
+            Ok(decoded) => Ok(unit(decoded).colored(color)),
             Err(what) => Err(Error::Image { path: storage.path().to_path_buf(), what }),
         }
     }
@@ -113,75 +108,31 @@ fn no_image(storage: &Storage) -> Error {
     }
 }
 
-fn jpeg(bytes: &[u8]) -> std::result::Result<Image, String> {
-    let damaged = |error| format!("this JPEG cannot be decoded: {error}");
-    let limits = DecoderOptions::default().set_strict_mode(true);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), limits);
-    decoder.decode_headers().map_err(damaged)?;
-    let (width, height) = decoder
-        .info()
-        .map(|info| (usize::from(info.width), usize::from(info.height)))
-        .ok_or("this JPEG says no size")?;
-    check_size(width, height)?;
-    let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
-    let (wanted, channels) = if grey { (ColorSpace::Luma, 1) } else { (ColorSpace::RGB, 3) };
-    decoder.set_options(limits.jpeg_set_out_colorspace(wanted));
-    let pixels = decoder.decode().map_err(damaged)?;
-    if pixels.len() != width * height * channels {
-        return Err("the colours of this JPEG are of a kind that is not known".to_owned());
-    }
-    Ok(Image::new(height, width, channels, eight_bits(&pixels, channels, channels)))
-}
-
-fn png(bytes: &[u8]) -> std::result::Result<Image, String> {
-    let damaged = |error| format!("this PNG cannot be decoded: {error}");
-    let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
-    decoder.set_transformations(Transformations::EXPAND);
-    let mut reader = decoder.read_info().map_err(damaged)?;
-    let (width, height) = reader.info().size();
-    let (width, height) = (width as usize, height as usize);
-    check_size(width, height)?;
-    let mut pixels = vec![0; reader.output_buffer_size().ok_or("this PNG is too large")?];
-    let frame = reader.next_frame(&mut pixels).map_err(damaged)?;
-    let there = match frame.color_type {
-        ColorType::Grayscale | ColorType::Indexed => 1,
-        ColorType::GrayscaleAlpha => 2,
-        ColorType::Rgb => 3,
-        ColorType::Rgba => 4,
+/// The pixels from 0 to 1.
+fn unit(decoded: Decoded) -> Image {
+    let values = match decoded.values {
+        Values::Eight(values) => values.into_iter().map(|value| f32::from(value) / 255.0).collect(),
+        Values::Sixteen(values) => values.into_iter().map(|value| f32::from(value) / 65535.0).collect(),
     };
-    let channels = if there < 3 { 1 } else { 3 };
-    let pixels = &pixels[..frame.buffer_size()];
-    let values = if frame.bit_depth == BitDepth::Sixteen {
-        let pixels = pixels.chunks_exact(2 * there);
-        let value = |pair: &[u8]| f32::from(u16::from_be_bytes([pair[0], pair[1]])) / 65535.0;
-        pixels.flat_map(|pixel| pixel.chunks_exact(2).take(channels).map(value)).collect()
-    } else {
-        eight_bits(pixels, there, channels)
-    };
-    Ok(Image::new(height, width, channels, values))
-}
-
-/// The first `wanted` of every `there` bytes.
-fn eight_bits(pixels: &[u8], there: usize, wanted: usize) -> Vec<f32> {
-    let value = |&byte: &u8| f32::from(byte) / 255.0;
-    pixels.chunks_exact(there).flat_map(|pixel| pixel[..wanted].iter().map(value)).collect()
-}
-
-fn check_size(width: usize, height: usize) -> std::result::Result<(), String> {
-    match width.checked_mul(height) {
-        Some(0) => Err("the image has no pixels".to_owned()),
-        Some(pixels) if pixels <= MAX_PIXELS => Ok(()),
-        _ => Err(format!("{width}×{height} pixels are more than the {MAX_PIXELS} that are read")),
-    }
+    Image::new(decoded.height, decoded.width, decoded.channels, values)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ::png::{BitDepth, ColorType};
+
+    fn png(bytes: &[u8]) -> std::result::Result<Image, String> {
+        pixels::png(bytes).map(unit)
+    }
+
+    fn jpeg(bytes: &[u8]) -> std::result::Result<Image, String> {
+        pixels::jpeg(bytes, false).map(unit)
+    }
 
     fn encoded(color: ColorType, depth: BitDepth, size: (u32, u32), pixels: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, size.0, size.1);
+        let mut encoder = ::png::Encoder::new(&mut bytes, size.0, size.1);
         encoder.set_color(color);
         encoder.set_depth(depth);
         if color == ColorType::Indexed {
