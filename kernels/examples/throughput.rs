@@ -9,8 +9,8 @@
 use std::time::Instant;
 
 use kernels::{
-    Activation, Backend, Buffer, ConvAlgorithm, ConvGeometry, CpuBackend, EltwiseOp, Epilogue, Error,
-    GemmGeometry, InnerProductGeometry, LrnGeometry, PoolGeometry, PoolMethod, Rounding,
+    Activation, AxisGeometry, Backend, Buffer, ConvAlgorithm, ConvGeometry, CpuBackend, EltwiseOp, Epilogue,
+    Error, GemmGeometry, InnerProductGeometry, LrnGeometry, PoolGeometry, PoolMethod, Rounding,
 };
 
 fn main() -> Result<(), Error> {
@@ -94,7 +94,7 @@ impl Bench<'_> {
         let bias = self.numbers(geometry.output_channels as usize)?;
         let mut y = self.cpu.allocate(outputs)?;
         for algorithm in ConvAlgorithm::ALL.into_iter().filter(|algorithm| algorithm.supports(geometry)) {
-            let worth_it = algorithm != ConvAlgorithm::ImplicitGemm
+            let worth_it = !matches!(algorithm, ConvAlgorithm::ImplicitGemm | ConvAlgorithm::ChannelsLast)
                 || !ConvAlgorithm::Pointwise.supports(geometry) && geometry.group < 64;
             if !worth_it {
                 continue;
@@ -109,7 +109,26 @@ impl Bench<'_> {
                 self.cpu.convolution_forward(&prepared, &x, &epilogue, &mut y, &mut workspace)
             })?;
         }
-        Ok(())
+        if geometry.batch == 1 {
+            return Ok(());
+        }
+        let mut prepared = self.cpu.convolution_backward_data_prepare(geometry, &weights)?;
+        let mut workspace = self.cpu.allocate(prepared.workspace_len())?;
+        let mut dx = self.cpu.allocate(input)?;
+        let label = format!("{name:<26}  dx, {}", prepared.algorithm());
+        self.report(&label, geometry.flops() as f64, 0.0, || {
+            self.cpu.convolution_backward_data(&prepared, &y, false, &mut dx, &mut workspace)
+        })?;
+        let label = format!("{name:<26}  dx, packing");
+        self.report(&label, 0.0, 8.0 * weights.len() as f64, || {
+            self.cpu.convolution_backward_data_repack(&mut prepared, &weights)
+        })?;
+        let mut workspace =
+            self.cpu.allocate(self.cpu.convolution_backward_filter_workspace_len(geometry))?;
+        let mut dw = self.cpu.allocate(weights.len())?;
+        self.report(&format!("{name:<26}  dw"), geometry.flops() as f64, 0.0, || {
+            self.cpu.convolution_backward_filter(geometry, &x, &y, false, &mut dw, &mut workspace)
+        })
     }
 
     fn products(&self) -> Result<(), Error> {
@@ -136,6 +155,37 @@ impl Bench<'_> {
                         &mut workspace,
                     )
                 })?;
+                if batch == 1 {
+                    continue;
+                }
+                let mut dx = self.cpu.allocate((batch * inputs) as usize)?;
+                let len = self.cpu.inner_product_backward_data_workspace_len(&geometry);
+                let mut workspace = self.cpu.allocate(len)?;
+                self.report(&format!("{name} dx"), flops, 0.0, || {
+                    self.cpu.inner_product_backward_data(
+                        &geometry,
+                        &weights,
+                        &y,
+                        false,
+                        &mut dx,
+                        &mut workspace,
+                    )
+                })?;
+                let mut dw = self.cpu.allocate(weights.len())?;
+                let len = self.cpu.inner_product_backward_filter_workspace_len(&geometry);
+                let mut workspace = self.cpu.allocate(len)?;
+                for (accumulate, what) in [(false, "dw"), (true, "dw added")] {
+                    self.report(&format!("{name} {what}"), flops, 0.0, || {
+                        self.cpu.inner_product_backward_filter(
+                            &geometry,
+                            &x,
+                            &y,
+                            accumulate,
+                            &mut dw,
+                            &mut workspace,
+                        )
+                    })?;
+                }
             }
         }
         for (m, n, k, transpose_a, transpose_b) in [
@@ -175,10 +225,29 @@ impl Bench<'_> {
         })?;
         let lrn = LrnGeometry { alpha: 1e-4, ..LrnGeometry::new([32, 96, 55, 55]) };
         self.report("lrn 32x96x55x55", 0.0, bytes, || self.cpu.lrn_forward(&lrn, &x, &mut y))?;
+        self.report("lrn backward 32x96x55x55", 0.0, 1.5 * bytes, || {
+            self.cpu.lrn_backward(&lrn, &x, &x, &mut y)
+        })?;
+        self.report("relu backward 32x96x55x55", 0.0, bytes, || {
+            self.cpu.activation_backward(Activation::Relu, len, Some(&x), None, &mut y)
+        })?;
+        let channels = AxisGeometry { outer: 32, axis: 96, inner: 55 * 55 };
+        let mut sums = self.cpu.allocate(96)?;
+        self.report("bias backward 32x96x55x55", 0.0, 0.5 * bytes, || {
+            self.cpu.bias_backward(&channels, &x, &mut sums)
+        })?;
         let pool = PoolGeometry::new(PoolMethod::Max, [32, 96, 55, 55], [3, 3]);
         let pool = pool.with_steps([2, 2], [0, 0], Rounding::Ceil);
         self.report("max pool 3/2 32x96x55x55", 0.0, bytes * 0.625, || {
             self.cpu.pooling_forward(&pool, &x, &mut y, None, None)
+        })?;
+        let mut mask = self.cpu.allocate(len)?;
+        let mut pooled = self.cpu.allocate(len)?;
+        self.report("max pool 3/2 with mask 32x96x55x55", 0.0, bytes * 0.75, || {
+            self.cpu.pooling_forward(&pool, &x, &mut pooled, Some(&mut mask), None)
+        })?;
+        self.report("max pool 3/2 backward 32x96x55x55", 0.0, bytes * 0.75, || {
+            self.cpu.pooling_backward(&pool, Some(&mask), &pooled, &mut y)
         })?;
         let pool = PoolGeometry::global(PoolMethod::Average, [32, 1024, 7, 7]);
         self.report("global average 32x1024x7x7", 0.0, 4.0 * 32.0 * 1024.0 * 49.0, || {

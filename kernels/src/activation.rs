@@ -72,3 +72,32 @@ pub enum Activation {
         threshold: f32,
     },
 }
+
+/// From what an activation's gradient is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GradientFrom {
+    /// It does not depend on either.
+    Neither,
+    /// Its input.
+    Input,
+    /// Its output.
+    Output,
+    /// Its input, or its output: both give the same.
+    Either,
+}
+
+impl Activation {
+    /// What [`activation_backward`](crate::Backend::activation_backward) must be given; `None` where there is no gradient, as
+    /// Caffe has it. (Of Elu it is the output on the understanding that α is not negative.)
+    pub fn gradient_from(self) -> Option<GradientFrom> {
+        Some(match self {
+            Self::Threshold { .. } => return None,
+            Self::Identity => GradientFrom::Neither,
+            Self::Power { power, scale, .. } if power == 1.0 || power * scale == 0.0 => GradientFrom::Neither,
+            Self::Relu | Self::Relu6 => GradientFrom::Either,
+            Self::LeakyRelu { slope } if slope >= 0.0 => GradientFrom::Either,
+            Self::Elu { .. } | Self::Sigmoid | Self::Tanh | Self::Exp { .. } => GradientFrom::Output,
+            _ => GradientFrom::Input,
+        })
+    }
+}

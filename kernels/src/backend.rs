@@ -7,7 +7,7 @@ use crate::geometry::{
     AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry, InnerProductGeometry,
     InterpGeometry, LrnGeometry, LstmGeometry, NormalizeGeometry, PoolGeometry, RowsGeometry,
 };
-use crate::prepared::{Convolution, Deconvolution};
+use crate::prepared::{BackwardData, Convolution, Deconvolution};
 
 /// Combines several arrays element by element.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,6 +117,34 @@ pub trait Backend: Send + Sync {
         workspace: &mut Buffer,
     ) -> Result<()>;
 
+    /// Floats of workspace that [`inner_product_backward_data`](Backend::inner_product_backward_data) needs.
+    fn inner_product_backward_data_workspace_len(&self, geometry: &InnerProductGeometry) -> usize;
+
+    /// `dx = dy · W`, or `dx += ` that.
+    fn inner_product_backward_data(
+        &self,
+        geometry: &InnerProductGeometry,
+        weights: &Buffer,
+        dy: &Buffer,
+        accumulate: bool,
+        dx: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()>;
+
+    /// Floats of workspace that [`inner_product_backward_filter`](Backend::inner_product_backward_filter) needs.
+    fn inner_product_backward_filter_workspace_len(&self, geometry: &InnerProductGeometry) -> usize;
+
+    /// `dw = dyᵀ · x` (its transpose if W is transposed), or `dw += ` that.
+    fn inner_product_backward_filter(
+        &self,
+        geometry: &InnerProductGeometry,
+        x: &Buffer,
+        dy: &Buffer,
+        accumulate: bool,
+        dw: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()>;
+
     /// Chooses an algorithm and packs the weights, O×(I/G)×kernel, for it; they are not needed afterwards.
     fn convolution_prepare(&self, geometry: &ConvGeometry, weights: &Buffer) -> Result<Convolution>;
 
@@ -127,6 +155,44 @@ pub trait Backend: Send + Sync {
         x: &Buffer,
         epilogue: &Epilogue<'_>,
         y: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()>;
+
+    /// Packs other weights in place of those of before, without allocating: in training they change with every step.
+    fn convolution_repack(&self, prepared: &mut Convolution, weights: &Buffer) -> Result<()>;
+
+    /// Chooses an algorithm for the gradient of a convolution with respect to its input, and packs the forward weights,
+    /// O×(I/G)×kernel, for it.
+    fn convolution_backward_data_prepare(
+        &self,
+        geometry: &ConvGeometry,
+        weights: &Buffer,
+    ) -> Result<BackwardData>;
+
+    /// Packs other weights in place of those of before, without allocating: of a convolution or a deconvolution.
+    fn convolution_backward_data_repack(&self, prepared: &mut BackwardData, weights: &Buffer) -> Result<()>;
+
+    /// `dx = ∂y/∂x · dy`, or `dx += ` that, of a convolution or a deconvolution: dy is N×O×spatial, dx N×I×spatial.
+    fn convolution_backward_data(
+        &self,
+        prepared: &BackwardData,
+        dy: &Buffer,
+        accumulate: bool,
+        dx: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()>;
+
+    /// Floats of workspace that [`convolution_backward_filter`](Backend::convolution_backward_filter) needs.
+    fn convolution_backward_filter_workspace_len(&self, geometry: &ConvGeometry) -> usize;
+
+    /// `dw = Σ dy · x`, or `dw += ` that, over all images and output pixels; dw is O×(I/G)×kernel.
+    fn convolution_backward_filter(
+        &self,
+        geometry: &ConvGeometry,
+        x: &Buffer,
+        dy: &Buffer,
+        accumulate: bool,
+        dw: &mut Buffer,
         workspace: &mut Buffer,
     ) -> Result<()>;
 
@@ -143,9 +209,37 @@ pub trait Backend: Send + Sync {
         workspace: &mut Buffer,
     ) -> Result<()>;
 
+    /// Packs other weights in place of those of before, without allocating.
+    fn deconvolution_repack(&self, prepared: &mut Deconvolution, weights: &Buffer) -> Result<()>;
+
+    /// [`convolution_backward_data_prepare`](Backend::convolution_backward_data_prepare) of a deconvolution: what it gives is
+    /// used by the same operations.
+    fn deconvolution_backward_data_prepare(
+        &self,
+        geometry: &ConvGeometry,
+        weights: &Buffer,
+    ) -> Result<BackwardData>;
+
+    /// Floats of workspace that [`deconvolution_backward_filter`](Backend::deconvolution_backward_filter) needs.
+    fn deconvolution_backward_filter_workspace_len(&self, geometry: &ConvGeometry) -> usize;
+
+    /// `dw = Σ x · dy`, or `dw += ` that, of a deconvolution; dw is I×(O/G)×kernel.
+    fn deconvolution_backward_filter(
+        &self,
+        geometry: &ConvGeometry,
+        x: &Buffer,
+        dy: &Buffer,
+        accumulate: bool,
+        dw: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()>;
+
     /// Lays every window of x, N×C×spatial, out as a column: y is N×(C·taps)×output pixels (Caffe's Im2col; groups
     /// and output channels do not matter).
     fn im2col(&self, geometry: &ConvGeometry, x: &Buffer, y: &mut Buffer) -> Result<()>;
+
+    /// The gradient of [`im2col`](Backend::im2col), Caffe's col2im: each pixel of dx gets the sum of its copies'.
+    fn im2col_backward(&self, geometry: &ConvGeometry, dy: &Buffer, dx: &mut Buffer) -> Result<()>;
 
     /// Pooling. `mask`, as long as y, receives the place of the chosen element within its plane, as a float (Max and
     /// StochasticTrain only; −1 where the window was empty). `random`, as long as y, holds numbers in [0, 1) for
@@ -159,9 +253,23 @@ pub trait Backend: Send + Sync {
         random: Option<&Buffer>,
     ) -> Result<()>;
 
+    /// The gradient of a pooling: Max and StochasticTrain give it to the element that the mask names, Average to all of the
+    /// window alike. StochasticTest has none.
+    fn pooling_backward(
+        &self,
+        geometry: &PoolGeometry,
+        mask: Option<&Buffer>,
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
     /// Local response normalization: `y = x · (k + α/n · Σ x²)^−β`; within a channel the sum is over n×n pixels, its
     /// weight is α / n², and k is 1.
     fn lrn_forward(&self, geometry: &LrnGeometry, x: &Buffer, y: &mut Buffer) -> Result<()>;
+
+    /// The gradient of [`lrn_forward`](Backend::lrn_forward); the sums are computed again from x. Windows of more than 256
+    /// channels, or 56 pixels a side, are refused.
+    fn lrn_backward(&self, geometry: &LrnGeometry, x: &Buffer, dy: &Buffer, dx: &mut Buffer) -> Result<()>;
 
     /// `y = (x − mean·f) / √(variance·f + eps)` per channel of outer×channels×inner, f being `factor`.
     #[expect(clippy::too_many_arguments, reason = "cuDNN's own list")]
@@ -188,6 +296,32 @@ pub trait Backend: Send + Sync {
         variance: &mut Buffer,
     ) -> Result<()>;
 
+    /// The gradient of [`batch_normalization_forward_training`](Backend::batch_normalization_forward_training), through the
+    /// statistics too: `dx = (dy − mean(dy) − y · mean(dy · y)) / √(variance + eps)`, y being computed again from x.
+    #[expect(clippy::too_many_arguments, reason = "what the operation has")]
+    fn batch_normalization_backward(
+        &self,
+        geometry: &AxisGeometry,
+        x: &Buffer,
+        mean: &Buffer,
+        variance: &Buffer,
+        eps: f32,
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
+    /// The gradient of [`batch_normalization_forward_inference`](Backend::batch_normalization_forward_inference):
+    /// `dx = dy / √(variance·f + eps)`.
+    fn batch_normalization_backward_inference(
+        &self,
+        geometry: &AxisGeometry,
+        variance: &Buffer,
+        factor: f32,
+        eps: f32,
+        dy: Option<&Buffer>,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
     /// `y = x · scale + bias`, both broadcast along the axis of outer×axis×inner, either absent.
     fn scale_forward(
         &self,
@@ -196,6 +330,19 @@ pub trait Backend: Send + Sync {
         scale: Option<&Buffer>,
         bias: Option<&Buffer>,
         y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// `db[c] += Σ dy` over the elements of entry c of the axis: of a bias, of whatever layer.
+    fn bias_backward(&self, geometry: &AxisGeometry, dy: &Buffer, db: &mut Buffer) -> Result<()>;
+
+    /// `dscale[c] += Σ dy · x` over the elements of entry c of the axis. (dx is [`scale_forward`](Backend::scale_forward) of dy,
+    /// without bias; the bias has [`bias_backward`](Backend::bias_backward).)
+    fn scale_backward(
+        &self,
+        geometry: &AxisGeometry,
+        x: &Buffer,
+        dy: &Buffer,
+        dscale: &mut Buffer,
     ) -> Result<()>;
 
     /// `y = activation(x)` for the first `len` elements.
@@ -207,6 +354,17 @@ pub trait Backend: Send + Sync {
         y: &mut Buffer,
     ) -> Result<()>;
 
+    /// `dx = activation′ · dy` for the first `len` elements, `source` being what
+    /// [`Activation::gradient_from`] names: x or y. Caffe's derivatives, at kinks too.
+    fn activation_backward(
+        &self,
+        activation: Activation,
+        len: usize,
+        source: Option<&Buffer>,
+        dy: Option<&Buffer>,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
     /// `y = max(x, 0) + slope · min(x, 0)`, with a slope for each entry of the axis of outer×axis×inner.
     fn prelu_forward(
         &self,
@@ -216,14 +374,67 @@ pub trait Backend: Send + Sync {
         y: &mut Buffer,
     ) -> Result<()>;
 
+    /// The gradient of [`prelu_forward`](Backend::prelu_forward): `dx = dy · (x > 0 ? 1 : slope)`.
+    fn prelu_backward(
+        &self,
+        geometry: &AxisGeometry,
+        x: &Buffer,
+        slope: &Buffer,
+        dy: Option<&Buffer>,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
+    /// `dslope[c] += Σ dy · min(x, 0)` over the elements of entry c of the axis.
+    fn prelu_backward_slope(
+        &self,
+        geometry: &AxisGeometry,
+        x: &Buffer,
+        dy: &Buffer,
+        dslope: &mut Buffer,
+    ) -> Result<()>;
+
     /// Combines the first `len` elements of the inputs.
     fn eltwise_forward(&self, op: EltwiseOp<'_>, len: usize, x: &[&Buffer], y: &mut Buffer) -> Result<()>;
+
+    /// The gradient with respect to input `index`. Of a product it is `dy` times the other inputs, or where `y` is given the
+    /// quotient `dy · y / x` (Caffe's `stable_prod_grad: false`). Of a maximum it goes to the winner, found again from x: of
+    /// equals in the first pair the later. A sum does not look at x.
+    #[expect(clippy::too_many_arguments, reason = "what the operation has")]
+    fn eltwise_backward(
+        &self,
+        op: EltwiseOp<'_>,
+        len: usize,
+        index: usize,
+        x: &[&Buffer],
+        y: Option<&Buffer>,
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()>;
 
     /// `e^(x − max) / Σ e^(x − max)` along the axis of outer×axis×inner.
     fn softmax_forward(&self, geometry: &AxisGeometry, x: Option<&Buffer>, y: &mut Buffer) -> Result<()>;
 
+    /// The gradient of [`softmax_forward`](Backend::softmax_forward): `dx = y · (dy − Σ dy · y)`, the sum along the axis.
+    fn softmax_backward(
+        &self,
+        geometry: &AxisGeometry,
+        y: &Buffer,
+        dy: Option<&Buffer>,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
     /// Copies a box of elements: Concat, Slice, Crop, Permute, Tile, ShuffleChannel, Upsample.
     fn transform_tensor(&self, geometry: &CopyGeometry, x: &Buffer, y: &mut Buffer) -> Result<()>;
+
+    /// The gradient of the copy that `geometry` describes, from its target, dy, to its source, dx: each element that was read
+    /// receives the sum of where it went, or has it added; elements that were not read are left alone.
+    fn transform_tensor_backward(
+        &self,
+        geometry: &CopyGeometry,
+        dy: &Buffer,
+        accumulate: bool,
+        dx: &mut Buffer,
+    ) -> Result<()>;
 
     /// The `top_k` largest along the axis of outer×axis×inner, largest first, of equals the later first, as
     /// Caffe sorts them. y is
@@ -247,6 +458,17 @@ pub trait Backend: Send + Sync {
         y: &mut Buffer,
     ) -> Result<()>;
 
+    /// The gradient of [`reduce_forward`](Backend::reduce_forward); sums and means do without x.
+    fn reduce_backward(
+        &self,
+        op: ReduceOp,
+        geometry: &RowsGeometry,
+        coefficient: f32,
+        x: Option<&Buffer>,
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
     /// Takes each row's mean off, and divides by `√variance + eps` if `normalize_variance`: Caffe's MVN.
     fn mvn_forward(
         &self,
@@ -255,6 +477,18 @@ pub trait Backend: Send + Sync {
         eps: f32,
         x: &Buffer,
         y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// The gradient of [`mvn_forward`](Backend::mvn_forward), as Caffe has it:
+    /// `dx = (dy − mean(dy) − y · mean(dy · y)) / (√variance + eps)`, or without the variance `dy − mean(dy)`.
+    fn mvn_backward(
+        &self,
+        geometry: &RowsGeometry,
+        normalize_variance: bool,
+        eps: f32,
+        x: &Buffer,
+        dy: &Buffer,
+        dx: &mut Buffer,
     ) -> Result<()>;
 
     /// Row `index[i]` of `table` (plus `bias`) becomes row i of y: Embed, BatchReindex, Filter. Indices are floats; one
@@ -266,6 +500,15 @@ pub trait Backend: Send + Sync {
         table: &Buffer,
         bias: Option<&Buffer>,
         y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// `dtable[index[i]] += dy[i]`, row by row. (The bias has [`bias_backward`](Backend::bias_backward).)
+    fn embed_backward(
+        &self,
+        geometry: &EmbedGeometry,
+        index: &Buffer,
+        dy: &Buffer,
+        dtable: &mut Buffer,
     ) -> Result<()>;
 
     /// One step of an LSTM (Caffe's LSTMUnit): gates is batch×4·hidden in the order i, f, o, g, before their
@@ -280,6 +523,20 @@ pub trait Backend: Send + Sync {
         h: &mut Buffer,
     ) -> Result<()>;
 
+    /// The gradient of [`lstm_unit_forward`](Backend::lstm_unit_forward). `c` is the state *before* the step. dc holds the
+    /// gradient of the state after it, and receives that of the state before; dgates receives the gates'.
+    #[expect(clippy::too_many_arguments, reason = "what the operation has")]
+    fn lstm_unit_backward(
+        &self,
+        geometry: &LstmGeometry,
+        gates: &Buffer,
+        continuation: &Buffer,
+        c: &Buffer,
+        dh: &Buffer,
+        dc: &mut Buffer,
+        dgates: &mut Buffer,
+    ) -> Result<()>;
+
     /// `y = x / √(Σ x² + eps) · scale`: SSD's Normalize.
     fn normalize_forward(
         &self,
@@ -289,8 +546,31 @@ pub trait Backend: Send + Sync {
         y: &mut Buffer,
     ) -> Result<()>;
 
+    /// The gradient of [`normalize_forward`](Backend::normalize_forward) with respect to x.
+    fn normalize_backward(
+        &self,
+        geometry: &NormalizeGeometry,
+        x: &Buffer,
+        scale: &Buffer,
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
+    /// `dscale += Σ dy · y / scale` over each channel, or over all: the gradient of a normalization's scale, as SSD has it.
+    fn normalize_backward_scale(
+        &self,
+        geometry: &NormalizeGeometry,
+        y: &Buffer,
+        scale: &Buffer,
+        dy: &Buffer,
+        dscale: &mut Buffer,
+    ) -> Result<()>;
+
     /// Bilinear resize that maps corners to corners: DeepLab's Interp.
     fn interp_forward(&self, geometry: &InterpGeometry, x: &Buffer, y: &mut Buffer) -> Result<()>;
+
+    /// The gradient of [`interp_forward`](Backend::interp_forward).
+    fn interp_backward(&self, geometry: &InterpGeometry, dy: &Buffer, dx: &mut Buffer) -> Result<()>;
 
     /// Puts each element of `planes` planes of `lengths[0]` floats, the output of a pooling, back where the pooling's
     /// mask says, into planes of `lengths[1]` floats that are zero elsewhere: SegNet's Upsample. A place that is no
@@ -303,4 +583,34 @@ pub trait Backend: Send + Sync {
         mask: &Buffer,
         y: &mut Buffer,
     ) -> Result<()>;
+
+    /// The gradient of [`unpool_forward`](Backend::unpool_forward): element i gets that of the place where it went.
+    fn unpool_backward(
+        &self,
+        planes: u32,
+        lengths: [u32; 2],
+        mask: &Buffer,
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
+    /// `y = random < ratio ? 0 : x / (1 − ratio)` for the first `len` elements, the numbers being in [0, 1). It is its own
+    /// gradient: with the same numbers, from dy to dx.
+    fn dropout(
+        &self,
+        ratio: f32,
+        len: usize,
+        random: &Buffer,
+        x: Option<&Buffer>,
+        y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// `y += α · x` for the first `len` elements.
+    fn axpy(&self, alpha: f32, len: usize, x: &Buffer, y: &mut Buffer) -> Result<()>;
+
+    /// `y = α · y` for the first `len` elements.
+    fn scale_tensor(&self, alpha: f32, len: usize, y: &mut Buffer) -> Result<()>;
+
+    /// Σ x² over the first `len` elements: what clipping by a global norm needs.
+    fn sum_of_squares(&self, len: usize, x: &Buffer) -> Result<f64>;
 }

@@ -1,8 +1,8 @@
 //! The maths of Caffe's layers, on buffers: this crate knows no net and no file.
 //!
-//! A [`Backend`] is a device with memory ([`Buffer`]) and about thirty coarse operations. Sizes travel in plain
-//! [geometry](ConvGeometry) structs; operations with weights are *prepared* once (the algorithm is chosen, the weights
-//! are packed) and then run any number of times without allocating.
+//! A [`Backend`] is a device with memory ([`Buffer`]) and some seventy coarse operations, forward and
+//! backward. Sizes travel in plain [geometry](ConvGeometry) structs; operations with weights are *prepared* once (the
+//! algorithm is chosen, the weights are packed) and then run any number of times without allocating.
 //!
 //! ```
 //! use kernels::{Activation, Backend, ConvGeometry, CpuBackend, Epilogue};
@@ -42,7 +42,7 @@ mod error;
 mod geometry;
 mod prepared;
 
-pub use activation::Activation;
+pub use activation::{Activation, GradientFrom};
 pub use backend::{ArgMaxOutput, Backend, EltwiseOp, Epilogue, ReduceOp};
 pub use buffer::{Buffer, HostBuffer};
 pub use cpu::{ConvAlgorithm, CpuBackend, Isa};
@@ -52,4 +52,4 @@ pub use geometry::{
     InterpGeometry, LrnGeometry, LrnRegion, LstmGeometry, MAX_AXES, MAX_SPATIAL, NormalizeGeometry,
     PoolGeometry, PoolMethod, Rounding, RowsGeometry,
 };
-pub use prepared::{Convolution, Deconvolution};
+pub use prepared::{BackwardData, Convolution, Deconvolution};

@@ -36,6 +36,41 @@ impl Convolution {
     }
 }
 
+/// The gradient of a convolution or a deconvolution with respect to its input, ready to run: made by
+/// [`Backend::convolution_backward_data_prepare`](crate::Backend::convolution_backward_data_prepare) and
+/// [`Backend::deconvolution_backward_data_prepare`](crate::Backend::deconvolution_backward_data_prepare).
+#[derive(Debug)]
+pub struct BackwardData {
+    pub(crate) geometry: ConvGeometry,
+    pub(crate) plan: BackwardDataPlan,
+}
+
+#[derive(Debug)]
+pub(crate) enum BackwardDataPlan {
+    Host(cpu::conv::backward_data::Plan),
+}
+
+impl BackwardData {
+    /// The sizes of the forward operation.
+    pub fn geometry(&self) -> &ConvGeometry {
+        &self.geometry
+    }
+
+    /// Floats of workspace that a pass needs.
+    pub fn workspace_len(&self) -> usize {
+        match &self.plan {
+            BackwardDataPlan::Host(plan) => plan.workspace_len(),
+        }
+    }
+
+    /// The algorithm chosen, in words.
+    pub fn algorithm(&self) -> &'static str {
+        match &self.plan {
+            BackwardDataPlan::Host(plan) => plan.name(),
+        }
+    }
+}
+
 /// A deconvolution ready to run, made by [`Backend::deconvolution_prepare`](crate::Backend::deconvolution_prepare).
 #[derive(Debug)]
 pub struct Deconvolution {

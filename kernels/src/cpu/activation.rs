@@ -139,6 +139,85 @@ fn apply(level: Level, activation: Activation, y: &mut [f32]) {
     }
 }
 
+/// `dx = activation'(…) · dy`, from x or y, whichever [`Activation::gradient_from`] names; in place without dy.
+pub(crate) fn backward(
+    cpu: &CpuBackend,
+    activation: Activation,
+    source: &[f32],
+    dy: Option<&[f32]>,
+    dx: &mut [f32],
+) {
+    let cost = cost(activation);
+    cpu.threads.chunks(dx, CHUNK, cost, |index, dx| {
+        if let Some(dy) = dy {
+            dx.copy_from_slice(&dy[index * CHUNK..][..dx.len()]);
+        }
+        // Where there is none, the derivative is a constant.
+        let source = source.get(index * CHUNK..).unwrap_or_default();
+        multiply_by_derivative(cpu.level, activation, source, dx);
+    });
+}
+
+/// Caffe's derivatives, kinks included: see each layer's Backward_cpu.
+fn multiply_by_derivative(level: Level, activation: Activation, source: &[f32], dx: &mut [f32]) {
+    macro_rules! multiply {
+        (|$s:ident| $derivative:expr) => {
+            level.vectorize(
+                #[inline(always)]
+                || dx.iter_mut().zip(source).for_each(|(dx, &$s)| *dx *= $derivative),
+            )
+        };
+    }
+    match activation {
+        // A threshold's is refused before.
+        Activation::Identity | Activation::Threshold { .. } => {}
+        Activation::Relu => multiply!(|x| if x > 0.0 { 1.0 } else { 0.0 }),
+        Activation::LeakyRelu { slope } => multiply!(|x| if x > 0.0 { 1.0 } else { slope }),
+        Activation::Relu6 => multiply!(|x| if x > 0.0 && x < 6.0 { 1.0 } else { 0.0 }),
+        Activation::Clip { low, high } => multiply!(|x| if x >= low && x <= high { 1.0 } else { 0.0 }),
+        Activation::Elu { alpha } => multiply!(|y| if y > 0.0 { 1.0 } else { y + alpha }),
+        Activation::Sigmoid => multiply!(|y| y * (1.0 - y)),
+        Activation::Tanh => multiply!(|y| 1.0 - y * y),
+        Activation::AbsVal => multiply!(|x| if x > 0.0 {
+            1.0
+        } else if x < 0.0 {
+            -1.0
+        } else {
+            0.0
+        }),
+        Activation::Bnll => multiply!(|x| math::sigmoid(x)),
+        Activation::Power { power, scale, shift } => {
+            let factor = power * scale;
+            if factor == 0.0 || power == 1.0 {
+                level.vectorize(
+                    #[inline(always)]
+                    || {
+                        for dx in dx {
+                            *dx *= factor;
+                        }
+                    },
+                );
+            } else if power == 2.0 {
+                multiply!(|x| factor * (shift + scale * x));
+            } else {
+                multiply!(|x| factor * (shift + scale * x).powf(power - 1.0));
+            }
+        }
+        Activation::Exp { base, scale, .. } => {
+            let factor = if base < 0.0 { scale } else { scale * base.ln() };
+            multiply!(|y| factor * y);
+        }
+        Activation::Log { base, scale, shift } => {
+            let factor = if base < 0.0 { scale } else { scale / base.ln() };
+            multiply!(|x| factor / (shift + scale * x));
+        }
+        Activation::Swish { beta } => multiply!(|x| {
+            let gate = math::sigmoid(beta * x);
+            gate + beta * x * gate * (1.0 - gate)
+        }),
+    }
+}
+
 /// The powers that nets use have forms of their own; exact ones, so that the general form agrees.
 #[expect(clippy::float_cmp, reason = "only the exact exponent has the short form")]
 fn apply_power(level: Level, power: f32, scale: f32, shift: f32, y: &mut [f32]) {

@@ -82,6 +82,69 @@ pub(crate) fn prelu(
     });
 }
 
+/// `dx = dy · (x > 0 ? 1 : slope)`; in place without dy.
+pub(crate) fn prelu_backward(
+    cpu: &CpuBackend,
+    geometry: &AxisGeometry,
+    x: &[f32],
+    slope: &[f32],
+    dy: Option<&[f32]>,
+    dx: &mut [f32],
+) {
+    pairs(cpu, geometry, x, dy, dx, |channel| {
+        let slope = slope[channel];
+        move |x: f32, dy: f32| if x > 0.0 { dy } else { slope * dy }
+    });
+}
+
+/// `dx = (dy − mean(dy) − y · mean(dy · y)) / √(σ² + eps)`, y being x normalized by the batch's own μ and σ².
+pub(crate) fn batch_normalization_backward(
+    cpu: &CpuBackend,
+    geometry: &AxisGeometry,
+    x: &[f32],
+    [mean, variance]: [&[f32]; 2],
+    eps: f32,
+    dy: &[f32],
+    dx: &mut [f32],
+) {
+    let (outer, axis, inner) = geometry.sizes();
+    let count = (outer * inner) as f32;
+    let shared = Disjoint::new(dx);
+    cpu.threads.run(axis, |_, channel| {
+        let (mean, scale) = (mean[channel], 1.0 / (variance[channel] + eps).sqrt());
+        cpu.level.vectorize(
+            #[inline(always)]
+            || {
+                let planes = || (0..outer).map(|outer| (outer * axis + channel) * inner);
+                let of = |term: &dyn Fn(&[f32], &[f32]) -> f32| {
+                    planes().map(|at| term(&x[at..at + inner], &dy[at..at + inner])).sum::<f32>() / count
+                };
+                let plain = of(&|_, dy| math::sum(dy, |dy| dy));
+                let along = of(&|x, dy| math::sum_pairs(x, dy, |x, dy| (x - mean) * scale * dy));
+                for at in planes() {
+                    // SAFETY: a channel is one task's.
+                    let dx = unsafe { shared.slice(at, inner) };
+                    for ((dx, &x), &dy) in dx.iter_mut().zip(&x[at..at + inner]).zip(&dy[at..at + inner]) {
+                        *dx = (dy - plain - (x - mean) * scale * along) * scale;
+                    }
+                }
+            },
+        );
+    });
+}
+
+/// `dx = dy / √(variance·f + eps)`; in place without dy.
+pub(crate) fn batch_normalization_backward_inference(
+    cpu: &CpuBackend,
+    geometry: &AxisGeometry,
+    variance: &[f32],
+    [factor, eps]: [f32; 2],
+    dy: Option<&[f32]>,
+    dx: &mut [f32],
+) {
+    affine(cpu, geometry, dy, dx, |channel| (1.0 / (variance[channel] * factor + eps).sqrt(), 0.0));
+}
+
 fn affine(
     cpu: &CpuBackend,
     geometry: &AxisGeometry,
@@ -119,6 +182,35 @@ fn channels<F: Fn(f32) -> f32>(
                     for y in y {
                         *y = function(*y);
                     }
+                }
+            },
+        );
+    });
+}
+
+/// `y = function(channel)(x, old)` for each element, `old` being y itself where it is absent.
+fn pairs<F: Fn(f32, f32) -> f32>(
+    cpu: &CpuBackend,
+    geometry: &AxisGeometry,
+    x: &[f32],
+    old: Option<&[f32]>,
+    y: &mut [f32],
+    function: impl Fn(usize) -> F + Sync,
+) {
+    let (_, axis, inner) = geometry.sizes();
+    let chunk = if inner >= 64 { inner } else { axis * inner };
+    cpu.threads.chunks(y, chunk, 1, |index, y| {
+        let x = &x[index * chunk..][..y.len()];
+        if let Some(old) = old {
+            y.copy_from_slice(&old[index * chunk..][..y.len()]);
+        }
+        let first = index * chunk / inner.max(1);
+        cpu.level.vectorize(
+            #[inline(always)]
+            || {
+                for (plane, (y, x)) in y.chunks_mut(inner).zip(x.chunks(inner)).enumerate() {
+                    let function = function((first + plane) % axis);
+                    y.iter_mut().zip(x).for_each(|(y, &x)| *y = function(x, *y));
                 }
             },
         );

@@ -3,8 +3,9 @@
 
 use super::CpuBackend;
 use super::conv::{Operands, Shape};
-use super::gemm::{Blocked, Finish, Matrix, Product, Split, pack_rows, scratch_len};
+use super::gemm::{Blocked, Finish, Matrix, Product, Split, pack_row_panel, scratch_len};
 use super::simd::{Simd, WithSimd};
+use super::threads::Disjoint;
 use crate::buffer::Aligned;
 use crate::error::Result;
 use crate::geometry::ConvGeometry;
@@ -13,6 +14,7 @@ use crate::geometry::ConvGeometry;
 pub(crate) struct Plan {
     /// Of the convolution that this transposes: its input is our output.
     shape: Shape,
+    rows: Split,
     weights: Aligned,
     columns_len: usize,
     workspace: usize,
@@ -25,9 +27,25 @@ impl std::fmt::Debug for Plan {
 }
 
 impl Plan {
-    /// `weights` is I×(O/G)×kernel.
+    /// `geometry` and `weights`, O×(I/G)×kernel, are those of the convolution that is transposed.
     pub(crate) fn new(cpu: &CpuBackend, geometry: &ConvGeometry, weights: &[f32]) -> Result<Self> {
-        cpu.level.dispatch(Prepare { cpu, geometry, weights })
+        let mut plan = cpu.level.dispatch(Prepare { cpu, geometry })?;
+        plan.repack(cpu, weights);
+        Ok(plan)
+    }
+
+    /// Packs other weights in place of the old.
+    pub(crate) fn repack(&mut self, cpu: &CpuBackend, weights: &[f32]) {
+        let (rows, depth) = (self.shape.group_inputs * self.shape.taps, self.shape.group_outputs);
+        let split = self.rows;
+        let packed = Disjoint::new(self.weights.as_mut_slice());
+        cpu.threads.run(self.shape.group * split.parts(), |_, task| {
+            let (group, part) = (task / split.parts(), split.part(task % split.parts()));
+            let source = Matrix::new(&weights[group * rows * depth..][..rows * depth], rows, true);
+            // SAFETY: the parts do not overlap, and each is one task's.
+            let panel = unsafe { packed.slice((group * rows + part.start) * depth, part.len() * depth) };
+            pack_row_panel(source, part, 1.0, panel);
+        });
     }
 
     /// The contributions of one group of one image, and a panel for each thread.
@@ -43,24 +61,18 @@ impl Plan {
 struct Prepare<'a> {
     cpu: &'a CpuBackend,
     geometry: &'a ConvGeometry,
-    weights: &'a [f32],
 }
 
 impl WithSimd for Prepare<'_> {
     type Output = Result<Plan>;
 
     fn run<S: Simd>(self, _: S) -> Result<Plan> {
-        let shape = Shape::new(&self.geometry.transposed());
-        let (rows, depth) = (shape.group_inputs * shape.taps, shape.group_outputs);
-        let split = Split::new(rows, S::MAX_ROWS);
-        let mut packed = Aligned::zeroed(self.weights.len())?;
-        let groups = packed.as_mut_slice().chunks_exact_mut(rows * depth);
-        for (source, target) in self.weights.chunks_exact(rows * depth).zip(groups) {
-            pack_rows(Matrix::new(source, rows, true), split, depth, target);
-        }
+        let shape = Shape::new(self.geometry);
+        let rows = shape.group_inputs * shape.taps;
+        let weights = Aligned::zeroed(self.geometry.weight_len())?;
         let columns_len = (rows * shape.output_pixels).next_multiple_of(16);
         let workspace = columns_len + self.cpu.threads.count() * scratch_len::<S>();
-        Ok(Plan { shape, weights: packed, columns_len, workspace })
+        Ok(Plan { shape, rows: Split::new(rows, S::MAX_ROWS), weights, columns_len, workspace })
     }
 }
 
@@ -86,7 +98,7 @@ impl WithSimd for Forward<'_> {
             let product = Product {
                 a: &self.plan.weights.as_slice()[group * rows * depth..][..rows * depth],
                 b: &Matrix::new(&x[index * depth * pixels..][..depth * pixels], pixels, false),
-                rows: Split::new(rows, S::MAX_ROWS),
+                rows: self.plan.rows,
                 depth,
                 columns: pixels,
                 offset: 0,
@@ -119,7 +131,7 @@ impl WithSimd for Forward<'_> {
 }
 
 /// Adds one tap's contributions to the pixels they belong to.
-fn scatter(shape: &Shape, tap: usize, contributions: &[f32], y: &mut [f32]) {
+pub(crate) fn scatter(shape: &Shape, tap: usize, contributions: &[f32], y: &mut [f32]) {
     let offsets = shape.coordinates(&shape.kernel, tap);
     let row_axis = shape.row_axis();
     let (width, step) = (shape.output[row_axis], shape.stride[row_axis]);

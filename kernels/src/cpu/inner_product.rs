@@ -11,7 +11,7 @@ use super::CpuBackend;
 use super::conv::Operands;
 use super::gemm::{
     Blocked, Finish, MAX_DEPTH, Matrix, Packed, Panels, Product, Segments, Split, TILE_VECTORS, Tile,
-    compute, pack_column_panel, pack_rows, scratch_len,
+    compute, pack_column_panel, pack_row_panel, pack_rows,
 };
 use super::simd::{Simd, WithSimd};
 use super::threads::Disjoint;
@@ -49,7 +49,7 @@ struct Layout {
     samples: usize,
     /// The bias, padded to whole vectors.
     bias: usize,
-    /// Of each thread: a tile's sums, or a panel of W.
+    /// Of each thread: a tile's sums, or panels of W.
     scratch: usize,
     threads: usize,
 }
@@ -61,7 +61,8 @@ impl Layout {
         let aligned = |len: usize| len.next_multiple_of(16);
         if geometry.transpose {
             let (samples, bias) = (aligned(batch * inputs), aligned(outputs.next_multiple_of(S::LANES)));
-            return Self { samples, bias, scratch: scratch_len::<S>(), threads };
+            let scratch = WIDE_DEPTH * WIDE_PANELS * TILE_VECTORS * S::LANES;
+            return Self { samples, bias, scratch, threads };
         }
         if batch <= FEW {
             return Self { samples: 0, bias: 0, scratch: 0, threads };
@@ -158,7 +159,7 @@ impl Forward<'_> {
         });
     }
 
-    /// W as K×O: a plain product, whose right-hand panels are rows of W.
+    /// W as K×O: a plain product, whose right-hand panels are stretches of W's rows.
     fn by_columns<S: Simd>(self, simd: S) {
         let Self { cpu, geometry, weights, operands } = self;
         let Operands { x, bias, accumulate, finish, y, workspace } = operands;
@@ -168,28 +169,97 @@ impl Forward<'_> {
         let (samples, rest) = workspace.split_at_mut(layout.samples);
         let (padded, scratch) = rest.split_at_mut(layout.bias);
         let rows = Split::new(batch, S::MAX_ROWS);
-        pack_rows(Matrix::new(x, inputs, false), rows, inputs, samples);
+        let chunks = Split::new(inputs, WIDE_DEPTH);
+        for depth in (0..chunks.parts()).map(|chunk| chunks.part(chunk)) {
+            let source = Matrix {
+                data: x.get(depth.start..).unwrap_or_default(),
+                row_stride: inputs,
+                column_stride: 1,
+            };
+            let target = &mut samples[batch * depth.start..batch * depth.end];
+            pack_rows(source, rows, depth.len(), target);
+        }
         if let Some(bias) = bias {
             padded[..outputs].copy_from_slice(bias);
             padded[outputs..].fill(0.0);
         }
+        let (samples, padded) = (&*samples, &*padded);
         let Some(weights) = weights.as_slice() else { unreachable!("refused before") };
-        let product = Product {
-            a: samples,
-            b: &Matrix::new(weights, outputs, false),
-            rows,
-            depth: inputs,
-            columns: outputs,
-            offset: 0,
-            place: Blocked { block: outputs, stride: outputs },
-            row_stride: outputs,
-            row_bias: None,
-            column_bias: bias.is_some().then_some(&*padded),
-            accumulate,
-            finish,
-        };
-        product.run(simd, &cpu.threads, y, scratch);
+        let weights = Matrix::new(weights, outputs, false);
+        let width = WIDE_PANELS * TILE_VECTORS * S::LANES;
+        let (y, scratch) = (Disjoint::new(y), Disjoint::new(scratch));
+        cpu.threads.run(outputs.div_ceil(width), |slot, task| {
+            let columns = task * width..(task * width + width).min(outputs);
+            // SAFETY: a slot is one thread's at a time.
+            let panels = unsafe { scratch.slice(slot * layout.scratch, layout.scratch) };
+            for chunk in 0..chunks.parts() {
+                let depth = chunks.part(chunk);
+                let (first, last) = (chunk == 0, chunk + 1 == chunks.parts());
+                pack_wide::<S>(simd, weights, depth.clone(), columns.clone(), panels);
+                let product = Product {
+                    a: &samples[batch * depth.start..batch * depth.end],
+                    b: &Packed { data: panels, depth: depth.len() },
+                    rows,
+                    depth: depth.len(),
+                    columns: columns.len(),
+                    offset: columns.start,
+                    place: Blocked { block: columns.len(), stride: columns.len() },
+                    row_stride: outputs,
+                    row_bias: None,
+                    column_bias: (bias.is_some() && first).then(|| &padded[columns.start..]),
+                    accumulate: accumulate || !first,
+                    finish: if last { finish } else { Finish::Keep },
+                };
+                // SAFETY: tasks have different outputs.
+                unsafe { product.block(simd, 0..columns.len(), 0..rows.parts(), &y, &mut []) };
+            }
+        });
     }
+}
+
+/// Rows of W that [`Forward::by_columns`] packs at a time.
+const WIDE_DEPTH: usize = 128;
+
+/// Rows of W by which memory is asked for ahead of its use.
+const ROWS_AHEAD: usize = 4;
+
+/// Panels that it packs side by side: so long a stretch of each row that memory keeps up.
+const WIDE_PANELS: usize = 16;
+
+/// Packs rows `depth` of `columns` as `[panel][depth][columns in the panel]`, row after row.
+fn pack_wide<S: Simd>(
+    simd: S,
+    weights: Matrix<'_>,
+    depth: Range<usize>,
+    columns: Range<usize>,
+    panels: &mut [f32],
+) {
+    let width = TILE_VECTORS * S::LANES;
+    simd.vectorize(
+        #[inline(always)]
+        || {
+            for (step, row) in depth.clone().enumerate() {
+                let source = &weights.data[row * weights.row_stride..][columns.clone()];
+                for (panel, source) in source.chunks(width).enumerate() {
+                    let padded = source.len().next_multiple_of(S::LANES);
+                    let start = panel * width * depth.len() + step * padded;
+                    let target = &mut panels[start..start + padded];
+                    if source.len() == width {
+                        for v in 0..TILE_VECTORS {
+                            let (from, to) =
+                                (source[v * S::LANES..].as_ptr(), target[v * S::LANES..].as_mut_ptr());
+                            simd.prefetch(from.wrapping_add(ROWS_AHEAD * weights.row_stride));
+                            // SAFETY: both are `TILE_VECTORS` vectors long.
+                            unsafe { simd.store(to, simd.load(from)) };
+                        }
+                        continue;
+                    }
+                    target[..source.len()].copy_from_slice(source);
+                    target[source.len()..].fill(0.0);
+                }
+            }
+        },
+    );
 }
 
 /// Rows of W in a task of [`Forward::by_rows`].
@@ -340,3 +410,98 @@ fn pack_samples<S: Simd>(
         );
     });
 }
+
+/// Floats of workspace that [`backward_filter`] needs: both operands, packed.
+pub(crate) fn backward_filter_workspace_len(cpu: &CpuBackend, geometry: &InnerProductGeometry) -> usize {
+    struct Packing<'a>(&'a InnerProductGeometry);
+    impl WithSimd for Packing<'_> {
+        type Output = usize;
+        fn run<S: Simd>(self, _: S) -> usize {
+            let [rows, columns] = extents(self.0);
+            let batch = self.0.batch as usize;
+            (rows * batch).next_multiple_of(16) + columns.next_multiple_of(S::LANES) * batch
+        }
+    }
+    cpu.level.dispatch(Packing(geometry))
+}
+
+/// `dw (+)= dyᵀ · x`, or its transpose: W, which is large, is written once, row after row.
+pub(crate) fn backward_filter(
+    cpu: &CpuBackend,
+    geometry: &InnerProductGeometry,
+    [x, dy]: [&[f32]; 2],
+    accumulate: bool,
+    dw: &mut [f32],
+    workspace: &mut [f32],
+) {
+    cpu.level.dispatch(BackwardFilter { cpu, geometry, x, dy, accumulate, dw, workspace });
+}
+
+/// Rows and columns of W.
+fn extents(geometry: &InnerProductGeometry) -> [usize; 2] {
+    let (inputs, outputs) = (geometry.inputs as usize, geometry.outputs as usize);
+    if geometry.transpose { [inputs, outputs] } else { [outputs, inputs] }
+}
+
+struct BackwardFilter<'a> {
+    cpu: &'a CpuBackend,
+    geometry: &'a InnerProductGeometry,
+    x: &'a [f32],
+    dy: &'a [f32],
+    accumulate: bool,
+    dw: &'a mut [f32],
+    workspace: &'a mut [f32],
+}
+
+impl WithSimd for BackwardFilter<'_> {
+    type Output = ();
+
+    fn run<S: Simd>(self, simd: S) {
+        let Self { cpu, geometry, x, dy, accumulate, dw, workspace } = self;
+        let [rows, columns] = extents(geometry);
+        let batch = geometry.batch as usize;
+        if batch == 0 || columns == 0 {
+            if !accumulate {
+                dw.fill(0.0);
+            }
+            return;
+        }
+        let (left, right) = if geometry.transpose { (x, dy) } else { (dy, x) };
+        let (packed_left, packed_right) = workspace.split_at_mut((rows * batch).next_multiple_of(16));
+        let parts = Split::new(rows, S::MAX_ROWS);
+        let shared = Disjoint::new(packed_left);
+        cpu.threads.run(parts.parts(), |_, part| {
+            let part = parts.part(part);
+            // SAFETY: the parts do not overlap, and each is one task's.
+            let panel = unsafe { shared.slice(part.start * batch, part.len() * batch) };
+            pack_row_panel(Matrix::new(left, rows, true), part, 1.0, panel);
+        });
+        pack_samples(simd, cpu, Matrix::new(right, columns, false), batch, columns, packed_right);
+        let product = Product {
+            a: packed_left,
+            b: &Packed { data: packed_right, depth: batch },
+            rows: parts,
+            depth: batch,
+            columns,
+            offset: 0,
+            place: Blocked { block: columns, stride: columns },
+            row_stride: columns,
+            row_bias: None,
+            column_bias: None,
+            accumulate,
+            finish: Finish::Keep,
+        };
+        // A task is a few rows of W from one end to the other, unless there are too few of those.
+        let width = PANELS_OF_TASK * TILE_VECTORS * S::LANES;
+        let across = columns.div_ceil(width);
+        let dw = Disjoint::new(dw);
+        cpu.threads.run(parts.parts() * across, |_, task| {
+            let (part, start) = (task / across, task % across * width);
+            // SAFETY: tasks have different elements of dw.
+            unsafe { product.block(simd, start..(start + width).min(columns), part..part + 1, &dw, &mut []) };
+        });
+    }
+}
+
+/// Panels of columns in a task of [`backward_filter`].
+const PANELS_OF_TASK: usize = 64;

@@ -56,6 +56,23 @@ pub(crate) fn power_minus_three_quarters(x: f32) -> f32 {
     1.0 / (root * root.sqrt())
 }
 
+/// The sum of `term(a, b)` over two slices, as [`sum`] sums.
+#[inline(always)]
+pub(crate) fn sum_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let b = &b[..a.len()];
+    let ((chunks, rest), (other_chunks, other_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    let mut sums = [0.0; 16];
+    for (a, b) in chunks.iter().zip(other_chunks) {
+        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += term(a, b);
+        }
+    }
+    for ((sum, &a), &b) in sums.iter_mut().zip(rest).zip(other_rest) {
+        *sum += term(a, b);
+    }
+    halve(sums)
+}
+
 /// The sum of `term(x)`, in sixteen interleaved partial sums: the same bits whatever the vectors' width.
 #[inline(always)]
 pub(crate) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
@@ -69,6 +86,11 @@ pub(crate) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     for (sum, &value) in sums.iter_mut().zip(rest) {
         *sum += term(value);
     }
+    halve(sums)
+}
+
+#[inline(always)]
+fn halve(mut sums: [f32; 16]) -> f32 {
     let mut width = 8;
     while width > 0 {
         for i in 0..width {

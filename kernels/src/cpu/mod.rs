@@ -21,9 +21,11 @@ mod resize;
 mod rows;
 mod simd;
 mod softmax;
+mod sums;
 mod team;
 mod threads;
 mod transform;
+mod vector;
 
 pub use conv::ConvAlgorithm;
 pub use simd::Isa;

@@ -1,12 +1,12 @@
 //! [`Backend`] for the CPU: each method checks its operands, takes the slices it needs and calls the operation.
 
-use super::conv::{ConvAlgorithm, Operands, Plan};
+use super::conv::{ConvAlgorithm, Filters, Operands, Plan, backward_data, backward_filter};
 use super::gemm::Finish;
 use super::{
     CpuBackend, activation, argmax, channelwise, deconv, eltwise, embed, gemm, im2col, inner_product, lrn,
-    lstm, normalize, pooling, resize, rows, softmax, transform,
+    lstm, normalize, pooling, resize, rows, softmax, sums, transform, vector,
 };
-use crate::activation::Activation;
+use crate::activation::{Activation, GradientFrom};
 use crate::backend::{ArgMaxOutput, Backend, EltwiseOp, Epilogue, ReduceOp};
 use crate::buffer::{Buffer, Floats, HostBuffer};
 use crate::error::{Error, Result};
@@ -14,7 +14,9 @@ use crate::geometry::{
     AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry, InnerProductGeometry,
     InterpGeometry, LrnGeometry, LstmGeometry, NormalizeGeometry, PoolGeometry, PoolMethod, RowsGeometry,
 };
-use crate::prepared::{Convolution, ConvolutionPlan, Deconvolution, DeconvolutionPlan};
+use crate::prepared::{
+    BackwardData, BackwardDataPlan, Convolution, ConvolutionPlan, Deconvolution, DeconvolutionPlan,
+};
 
 impl CpuBackend {
     /// [`Backend::convolution_prepare`] with the algorithm given: for tests and comparisons. It must support the
@@ -31,7 +33,8 @@ impl CpuBackend {
             return Err(Error::geometry(OP, format!("{} cannot compute {geometry:?}", algorithm.name())));
         }
         let weights = take(OP, "weights", weights, geometry.weight_len())?;
-        let plan = self.threads.enter(|| Plan::new(self, algorithm, geometry, weights))?;
+        let filters = Filters::forward(geometry, weights);
+        let plan = self.threads.enter(|| Plan::new(self, algorithm, geometry, filters))?;
         Ok(Convolution { geometry: *geometry, plan: ConvolutionPlan::Host(plan) })
     }
 }
@@ -134,6 +137,48 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn inner_product_backward_data_workspace_len(&self, geometry: &InnerProductGeometry) -> usize {
+        inner_product::workspace_len(self, &mirrored(geometry))
+    }
+
+    fn inner_product_backward_data(
+        &self,
+        geometry: &InnerProductGeometry,
+        weights: &Buffer,
+        dy: &Buffer,
+        accumulate: bool,
+        dx: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()> {
+        // A forward product with the roles of inputs and outputs exchanged.
+        let epilogue = Epilogue { accumulate, ..Epilogue::default() };
+        self.inner_product_forward(&mirrored(geometry), weights, dy, &epilogue, dx, workspace)
+    }
+
+    fn inner_product_backward_filter_workspace_len(&self, geometry: &InnerProductGeometry) -> usize {
+        inner_product::backward_filter_workspace_len(self, geometry)
+    }
+
+    fn inner_product_backward_filter(
+        &self,
+        geometry: &InnerProductGeometry,
+        x: &Buffer,
+        dy: &Buffer,
+        accumulate: bool,
+        dw: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "inner_product_backward_filter";
+        let [batch, inputs, outputs] =
+            [geometry.batch, geometry.inputs, geometry.outputs].map(|extent| extent as usize);
+        let operands = [take(OP, "x", x, batch * inputs)?, take(OP, "dy", dy, batch * outputs)?];
+        let dw = take_mut(OP, "dw", dw, inputs * outputs)?;
+        let needed = inner_product::backward_filter_workspace_len(self, geometry);
+        let workspace = take_mut(OP, "the workspace", workspace, needed)?;
+        inner_product::backward_filter(self, geometry, operands, accumulate, dw, workspace);
+        Ok(())
+    }
+
     fn convolution_prepare(&self, geometry: &ConvGeometry, weights: &Buffer) -> Result<Convolution> {
         geometry.check("convolution_prepare", false)?;
         self.convolution_prepare_with(ConvAlgorithm::choose(geometry), geometry, weights)
@@ -164,11 +209,77 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn convolution_repack(&self, prepared: &mut Convolution, weights: &Buffer) -> Result<()> {
+        let geometry = &prepared.geometry;
+        let weights = take("convolution_repack", "weights", weights, geometry.weight_len())?;
+        let ConvolutionPlan::Host(plan) = &mut prepared.plan;
+        plan.repack(self, geometry, Filters::forward(geometry, weights));
+        Ok(())
+    }
+
+    fn convolution_backward_data_prepare(
+        &self,
+        geometry: &ConvGeometry,
+        weights: &Buffer,
+    ) -> Result<BackwardData> {
+        const OP: &str = "convolution_backward_data_prepare";
+        geometry.check(OP, false)?;
+        let weights = take(OP, "weights", weights, geometry.weight_len())?;
+        let plan = self.threads.enter(|| backward_data::Plan::new(self, geometry, weights))?;
+        Ok(BackwardData { geometry: *geometry, plan: BackwardDataPlan::Host(plan) })
+    }
+
+    fn convolution_backward_data_repack(&self, prepared: &mut BackwardData, weights: &Buffer) -> Result<()> {
+        let BackwardDataPlan::Host(plan) = &mut prepared.plan;
+        plan.repack(self, take("convolution_backward_data_repack", "weights", weights, plan.weight_len())?);
+        Ok(())
+    }
+
+    fn convolution_backward_data(
+        &self,
+        prepared: &BackwardData,
+        dy: &Buffer,
+        accumulate: bool,
+        dx: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "convolution_backward_data";
+        let BackwardDataPlan::Host(plan) = &prepared.plan;
+        let dy = take(OP, "dy", dy, plan.gradient_len())?;
+        let dx = take_mut(OP, "dx", dx, plan.input_len())?;
+        plan.run(self, dy, accumulate, dx, take_mut(OP, "the workspace", workspace, plan.workspace_len())?);
+        Ok(())
+    }
+
+    fn convolution_backward_filter_workspace_len(&self, geometry: &ConvGeometry) -> usize {
+        backward_filter::workspace_len(self, geometry)
+    }
+
+    fn convolution_backward_filter(
+        &self,
+        geometry: &ConvGeometry,
+        x: &Buffer,
+        dy: &Buffer,
+        accumulate: bool,
+        dw: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "convolution_backward_filter";
+        geometry.check(OP, false)?;
+        let operands = [take(OP, "x", x, geometry.input_len())?, take(OP, "dy", dy, geometry.output_len())?];
+        let dw = take_mut(OP, "dw", dw, geometry.weight_len())?;
+        let needed = backward_filter::workspace_len(self, geometry);
+        let workspace = take_mut(OP, "the workspace", workspace, needed)?;
+        backward_filter::run(self, geometry, operands, accumulate, dw, workspace);
+        Ok(())
+    }
+
     fn deconvolution_prepare(&self, geometry: &ConvGeometry, weights: &Buffer) -> Result<Deconvolution> {
         const OP: &str = "deconvolution_prepare";
         geometry.check(OP, true)?;
-        let weights = take(OP, "weights", weights, geometry.transposed().weight_len())?;
-        let plan = self.threads.enter(|| deconv::Plan::new(self, geometry, weights))?;
+        let transposed = geometry.transposed();
+        let weights = take(OP, "weights", weights, transposed.weight_len())?;
+        let plan = self.threads.enter(|| deconv::Plan::new(self, &transposed, weights))?;
         Ok(Deconvolution { geometry: *geometry, plan: DeconvolutionPlan::Host(Box::new(plan)) })
     }
 
@@ -197,6 +308,54 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn deconvolution_repack(&self, prepared: &mut Deconvolution, weights: &Buffer) -> Result<()> {
+        let needed = prepared.geometry.transposed().weight_len();
+        let weights = take("deconvolution_repack", "weights", weights, needed)?;
+        let DeconvolutionPlan::Host(plan) = &mut prepared.plan;
+        plan.repack(self, weights);
+        Ok(())
+    }
+
+    fn deconvolution_backward_data_prepare(
+        &self,
+        geometry: &ConvGeometry,
+        weights: &Buffer,
+    ) -> Result<BackwardData> {
+        const OP: &str = "deconvolution_backward_data_prepare";
+        geometry.check(OP, true)?;
+        let transposed = geometry.transposed();
+        let weights = take(OP, "weights", weights, transposed.weight_len())?;
+        let plan =
+            self.threads.enter(|| backward_data::Plan::of_deconvolution(self, &transposed, weights))?;
+        Ok(BackwardData { geometry: *geometry, plan: BackwardDataPlan::Host(plan) })
+    }
+
+    fn deconvolution_backward_filter_workspace_len(&self, geometry: &ConvGeometry) -> usize {
+        backward_filter::workspace_len(self, &geometry.transposed())
+    }
+
+    fn deconvolution_backward_filter(
+        &self,
+        geometry: &ConvGeometry,
+        x: &Buffer,
+        dy: &Buffer,
+        accumulate: bool,
+        dw: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "deconvolution_backward_filter";
+        geometry.check(OP, true)?;
+        // The convolution that it transposes has dy for its image, and x for its output's gradient.
+        let transposed = geometry.transposed();
+        let operands =
+            [take(OP, "dy", dy, transposed.input_len())?, take(OP, "x", x, transposed.output_len())?];
+        let dw = take_mut(OP, "dw", dw, transposed.weight_len())?;
+        let needed = backward_filter::workspace_len(self, &transposed);
+        let workspace = take_mut(OP, "the workspace", workspace, needed)?;
+        backward_filter::run(self, &transposed, operands, accumulate, dw, workspace);
+        Ok(())
+    }
+
     fn im2col(&self, geometry: &ConvGeometry, x: &Buffer, y: &mut Buffer) -> Result<()> {
         const OP: &str = "im2col";
         geometry.check(OP, false)?;
@@ -204,6 +363,15 @@ impl Backend for CpuBackend {
         let x = take(OP, "x", x, planes * geometry.input_pixels())?;
         let y = take_mut(OP, "y", y, planes * geometry.taps() * geometry.output_pixels())?;
         im2col::forward(self, geometry, x, y);
+        Ok(())
+    }
+
+    fn im2col_backward(&self, geometry: &ConvGeometry, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
+        const OP: &str = "im2col_backward";
+        geometry.check(OP, false)?;
+        let planes = (geometry.batch * geometry.input_channels) as usize;
+        let dy = take(OP, "dy", dy, planes * geometry.taps() * geometry.output_pixels())?;
+        im2col::backward(self, geometry, dy, take_mut(OP, "dx", dx, planes * geometry.input_pixels())?);
         Ok(())
     }
 
@@ -231,6 +399,32 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn pooling_backward(
+        &self,
+        geometry: &PoolGeometry,
+        mask: Option<&Buffer>,
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "pooling_backward";
+        geometry.check(OP)?;
+        let masked = match geometry.method {
+            PoolMethod::Max | PoolMethod::StochasticTrain => true,
+            PoolMethod::Average => false,
+            PoolMethod::StochasticTest => {
+                return Err(Error::geometry(OP, "stochastic pooling has a gradient in training only"));
+            }
+        };
+        if masked != mask.is_some() {
+            let what = if masked { "needs its mask" } else { "has no mask" };
+            return Err(Error::geometry(OP, format!("{:?} pooling {what}", geometry.method)));
+        }
+        let mask = take_if(OP, "mask", mask, geometry.output_len())?;
+        let dy = take(OP, "dy", dy, geometry.output_len())?;
+        pooling::backward(self, geometry, mask, dy, take_mut(OP, "dx", dx, geometry.input_len())?);
+        Ok(())
+    }
+
     fn lrn_forward(&self, geometry: &LrnGeometry, x: &Buffer, y: &mut Buffer) -> Result<()> {
         const OP: &str = "lrn_forward";
         if geometry.size.is_multiple_of(2) {
@@ -239,6 +433,15 @@ impl Backend for CpuBackend {
         let x = take(OP, "x", x, geometry.len())?;
         lrn::forward(self, geometry, x, take_mut(OP, "y", y, geometry.len())?);
         Ok(())
+    }
+
+    fn lrn_backward(&self, geometry: &LrnGeometry, x: &Buffer, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
+        const OP: &str = "lrn_backward";
+        if geometry.size.is_multiple_of(2) {
+            return Err(Error::geometry(OP, format!("a window of {} has no middle", geometry.size)));
+        }
+        let operands = [take(OP, "x", x, geometry.len())?, take(OP, "dy", dy, geometry.len())?];
+        lrn::backward(self, geometry, operands, take_mut(OP, "dx", dx, geometry.len())?)
     }
 
     fn batch_normalization_forward_inference(
@@ -278,6 +481,43 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn batch_normalization_backward(
+        &self,
+        geometry: &AxisGeometry,
+        x: &Buffer,
+        mean: &Buffer,
+        variance: &Buffer,
+        eps: f32,
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "batch_normalization_backward";
+        let axis = geometry.axis as usize;
+        let x = take(OP, "x", x, geometry.len())?;
+        let terms = [take(OP, "mean", mean, axis)?, take(OP, "variance", variance, axis)?];
+        let dy = take(OP, "dy", dy, geometry.len())?;
+        let dx = take_mut(OP, "dx", dx, geometry.len())?;
+        channelwise::batch_normalization_backward(self, geometry, x, terms, eps, dy, dx);
+        Ok(())
+    }
+
+    fn batch_normalization_backward_inference(
+        &self,
+        geometry: &AxisGeometry,
+        variance: &Buffer,
+        factor: f32,
+        eps: f32,
+        dy: Option<&Buffer>,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "batch_normalization_backward_inference";
+        let variance = take(OP, "variance", variance, geometry.axis as usize)?;
+        let dy = take_if(OP, "dy", dy, geometry.len())?;
+        let dx = take_mut(OP, "dx", dx, geometry.len())?;
+        channelwise::batch_normalization_backward_inference(self, geometry, variance, [factor, eps], dy, dx);
+        Ok(())
+    }
+
     fn scale_forward(
         &self,
         geometry: &AxisGeometry,
@@ -294,6 +534,28 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn bias_backward(&self, geometry: &AxisGeometry, dy: &Buffer, db: &mut Buffer) -> Result<()> {
+        const OP: &str = "bias_backward";
+        let dy = take(OP, "dy", dy, geometry.len())?;
+        let db = take_mut(OP, "db", db, geometry.axis as usize)?;
+        sums::add_by_channel(self, geometry, [dy, dy], |dy, _| dy, db);
+        Ok(())
+    }
+
+    fn scale_backward(
+        &self,
+        geometry: &AxisGeometry,
+        x: &Buffer,
+        dy: &Buffer,
+        dscale: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "scale_backward";
+        let operands = [take(OP, "x", x, geometry.len())?, take(OP, "dy", dy, geometry.len())?];
+        let dscale = take_mut(OP, "dscale", dscale, geometry.axis as usize)?;
+        sums::add_by_channel(self, geometry, operands, |x, dy| x * dy, dscale);
+        Ok(())
+    }
+
     fn activation_forward(
         &self,
         activation: Activation,
@@ -304,6 +566,27 @@ impl Backend for CpuBackend {
         const OP: &str = "activation_forward";
         let x = take_if(OP, "x", x, len)?;
         activation::forward(self, activation, x, take_mut(OP, "y", y, len)?);
+        Ok(())
+    }
+
+    fn activation_backward(
+        &self,
+        activation: Activation,
+        len: usize,
+        source: Option<&Buffer>,
+        dy: Option<&Buffer>,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "activation_backward";
+        let Some(from) = activation.gradient_from() else {
+            return Err(Error::geometry(OP, format!("{activation:?} has no gradient")));
+        };
+        if source.is_none() && from != GradientFrom::Neither {
+            return Err(Error::geometry(OP, format!("{activation:?} needs its {from:?}")));
+        }
+        let source = take_if(OP, "the source", source, len)?.unwrap_or_default();
+        let dy = take_if(OP, "dy", dy, len)?;
+        activation::backward(self, activation, source, dy, take_mut(OP, "dx", dx, len)?);
         Ok(())
     }
 
@@ -318,6 +601,36 @@ impl Backend for CpuBackend {
         let x = take_if(OP, "x", x, geometry.len())?;
         let slope = take(OP, "slope", slope, geometry.axis as usize)?;
         channelwise::prelu(self, geometry, x, slope, take_mut(OP, "y", y, geometry.len())?);
+        Ok(())
+    }
+
+    fn prelu_backward(
+        &self,
+        geometry: &AxisGeometry,
+        x: &Buffer,
+        slope: &Buffer,
+        dy: Option<&Buffer>,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "prelu_backward";
+        let x = take(OP, "x", x, geometry.len())?;
+        let slope = take(OP, "slope", slope, geometry.axis as usize)?;
+        let dy = take_if(OP, "dy", dy, geometry.len())?;
+        channelwise::prelu_backward(self, geometry, x, slope, dy, take_mut(OP, "dx", dx, geometry.len())?);
+        Ok(())
+    }
+
+    fn prelu_backward_slope(
+        &self,
+        geometry: &AxisGeometry,
+        x: &Buffer,
+        dy: &Buffer,
+        dslope: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "prelu_backward_slope";
+        let operands = [take(OP, "x", x, geometry.len())?, take(OP, "dy", dy, geometry.len())?];
+        let dslope = take_mut(OP, "dslope", dslope, geometry.axis as usize)?;
+        sums::add_by_channel(self, geometry, operands, |x, dy| if x > 0.0 { 0.0 } else { x * dy }, dslope);
         Ok(())
     }
 
@@ -343,11 +656,53 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn eltwise_backward(
+        &self,
+        op: EltwiseOp<'_>,
+        len: usize,
+        index: usize,
+        x: &[&Buffer],
+        y: Option<&Buffer>,
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "eltwise_backward";
+        let mut slices: [&[f32]; eltwise::MAX_INPUTS] = [&[]; eltwise::MAX_INPUTS];
+        let plain = matches!(op, EltwiseOp::Sum(_));
+        if !plain {
+            if x.len() > eltwise::MAX_INPUTS || index >= x.len() {
+                let what = format!("input {index} of {}; {} are possible", x.len(), eltwise::MAX_INPUTS);
+                return Err(Error::geometry(OP, what));
+            }
+            for (slice, x) in slices.iter_mut().zip(x) {
+                *slice = take(OP, "x", x, len)?;
+            }
+        }
+        let count = if plain { 0 } else { x.len() };
+        let (y, dy) = (take_if(OP, "y", y, len)?, take(OP, "dy", dy, len)?);
+        eltwise::backward(self, op, index, &slices[..count], y, dy, take_mut(OP, "dx", dx, len)?);
+        Ok(())
+    }
+
     fn softmax_forward(&self, geometry: &AxisGeometry, x: Option<&Buffer>, y: &mut Buffer) -> Result<()> {
         const OP: &str = "softmax_forward";
         let (_, axis, inner) = geometry.sizes();
         let x = take_if(OP, "x", x, geometry.len())?;
         softmax::forward(self, axis, inner, x, take_mut(OP, "y", y, geometry.len())?);
+        Ok(())
+    }
+
+    fn softmax_backward(
+        &self,
+        geometry: &AxisGeometry,
+        y: &Buffer,
+        dy: Option<&Buffer>,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "softmax_backward";
+        let (_, axis, inner) = geometry.sizes();
+        let (y, dy) = (take(OP, "y", y, geometry.len())?, take_if(OP, "dy", dy, geometry.len())?);
+        softmax::backward(self, axis, inner, y, dy, take_mut(OP, "dx", dx, geometry.len())?);
         Ok(())
     }
 
@@ -359,6 +714,21 @@ impl Backend for CpuBackend {
         if !y.is_empty() {
             transform::forward(self, geometry, x, y);
         }
+        Ok(())
+    }
+
+    fn transform_tensor_backward(
+        &self,
+        geometry: &CopyGeometry,
+        dy: &Buffer,
+        accumulate: bool,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "transform_tensor_backward";
+        geometry.check_backward(OP)?;
+        let (source, target) = geometry.reach();
+        let (dy, dx) = (take(OP, "dy", dy, target)?, take_mut(OP, "dx", dx, source)?);
+        transform::backward(self, geometry, dy, accumulate, dx);
         Ok(())
     }
 
@@ -397,6 +767,26 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn reduce_backward(
+        &self,
+        op: ReduceOp,
+        geometry: &RowsGeometry,
+        coefficient: f32,
+        x: Option<&Buffer>,
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "reduce_backward";
+        if x.is_none() && !matches!(op, ReduceOp::Sum | ReduceOp::Mean) {
+            return Err(Error::geometry(OP, format!("{op:?} needs its input")));
+        }
+        let x = take_if(OP, "x", x, geometry.len())?.unwrap_or_default();
+        let dy = take(OP, "dy", dy, geometry.rows as usize)?;
+        let dx = take_mut(OP, "dx", dx, geometry.len())?;
+        rows::reduce_backward(self, op, geometry.length as usize, coefficient, [x, dy], dx);
+        Ok(())
+    }
+
     fn mvn_forward(
         &self,
         geometry: &RowsGeometry,
@@ -409,6 +799,22 @@ impl Backend for CpuBackend {
         let x = take(OP, "x", x, geometry.len())?;
         let y = take_mut(OP, "y", y, geometry.len())?;
         rows::mvn(self, geometry.length as usize, normalize_variance, eps, x, y);
+        Ok(())
+    }
+
+    fn mvn_backward(
+        &self,
+        geometry: &RowsGeometry,
+        normalize_variance: bool,
+        eps: f32,
+        x: &Buffer,
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "mvn_backward";
+        let operands = [take(OP, "x", x, geometry.len())?, take(OP, "dy", dy, geometry.len())?];
+        let dx = take_mut(OP, "dx", dx, geometry.len())?;
+        rows::mvn_backward(self, geometry.length as usize, normalize_variance, eps, operands, dx);
         Ok(())
     }
 
@@ -429,6 +835,20 @@ impl Backend for CpuBackend {
         embed::forward(self, geometry, index, table, bias, take_mut(OP, "y", y, count * length)?)
     }
 
+    fn embed_backward(
+        &self,
+        geometry: &EmbedGeometry,
+        index: &Buffer,
+        dy: &Buffer,
+        dtable: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "embed_backward";
+        let [count, rows, length] =
+            [geometry.count, geometry.rows, geometry.length].map(|extent| extent as usize);
+        let operands = [take(OP, "index", index, count)?, take(OP, "dy", dy, count * length)?];
+        embed::backward(self, geometry, operands, take_mut(OP, "dtable", dtable, rows * length)?)
+    }
+
     fn lstm_unit_forward(
         &self,
         geometry: &LstmGeometry,
@@ -447,6 +867,27 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn lstm_unit_backward(
+        &self,
+        geometry: &LstmGeometry,
+        gates: &Buffer,
+        continuation: &Buffer,
+        c: &Buffer,
+        dh: &Buffer,
+        dc: &mut Buffer,
+        dgates: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "lstm_unit_backward";
+        let (batch, hidden) = (geometry.batch as usize, geometry.hidden as usize);
+        let gates = take(OP, "gates", gates, batch * 4 * hidden)?;
+        let continuation = take(OP, "continuation", continuation, batch)?;
+        let (c, dh) = (take(OP, "c", c, batch * hidden)?, take(OP, "dh", dh, batch * hidden)?);
+        let dc = take_mut(OP, "dc", dc, batch * hidden)?;
+        let dgates = take_mut(OP, "dgates", dgates, batch * 4 * hidden)?;
+        lstm::unit_backward(self, hidden, gates, continuation, c, dh, dc, dgates);
+        Ok(())
+    }
+
     fn normalize_forward(
         &self,
         geometry: &NormalizeGeometry,
@@ -462,6 +903,38 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn normalize_backward(
+        &self,
+        geometry: &NormalizeGeometry,
+        x: &Buffer,
+        scale: &Buffer,
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "normalize_backward";
+        let scales = if geometry.channel_shared { 1 } else { geometry.channels as usize };
+        let operands = [take(OP, "x", x, geometry.len())?, take(OP, "dy", dy, geometry.len())?];
+        let scale = take(OP, "scale", scale, scales)?;
+        normalize::backward(self, geometry, operands, scale, take_mut(OP, "dx", dx, geometry.len())?);
+        Ok(())
+    }
+
+    fn normalize_backward_scale(
+        &self,
+        geometry: &NormalizeGeometry,
+        y: &Buffer,
+        scale: &Buffer,
+        dy: &Buffer,
+        dscale: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "normalize_backward_scale";
+        let scales = if geometry.channel_shared { 1 } else { geometry.channels as usize };
+        let operands = [take(OP, "y", y, geometry.len())?, take(OP, "dy", dy, geometry.len())?];
+        let scale = take(OP, "scale", scale, scales)?;
+        normalize::backward_scale(self, geometry, operands, scale, take_mut(OP, "dscale", dscale, scales)?);
+        Ok(())
+    }
+
     fn interp_forward(&self, geometry: &InterpGeometry, x: &Buffer, y: &mut Buffer) -> Result<()> {
         const OP: &str = "interp_forward";
         let area = |[height, width]: [u32; 2]| height as usize * width as usize;
@@ -471,6 +944,19 @@ impl Backend for CpuBackend {
         }
         let x = take(OP, "x", x, planes * area(geometry.input))?;
         resize::interp(self, geometry, x, take_mut(OP, "y", y, planes * area(geometry.output))?);
+        Ok(())
+    }
+
+    fn interp_backward(&self, geometry: &InterpGeometry, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
+        const OP: &str = "interp_backward";
+        let area = |[height, width]: [u32; 2]| height as usize * width as usize;
+        let planes = geometry.planes as usize;
+        if area(geometry.input) == 0 {
+            return Err(Error::geometry(OP, "there are no pixels between which to interpolate"));
+        }
+        let dy = take(OP, "dy", dy, planes * area(geometry.output))?;
+        let dx = take_mut(OP, "dx", dx, planes * area(geometry.input))?;
+        resize::interp_backward(self, geometry, dy, dx);
         Ok(())
     }
 
@@ -489,6 +975,63 @@ impl Backend for CpuBackend {
         resize::unpool(self, [from, to], x, mask, take_mut(OP, "y", y, planes * to)?);
         Ok(())
     }
+
+    fn unpool_backward(
+        &self,
+        planes: u32,
+        lengths: [u32; 2],
+        mask: &Buffer,
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "unpool_backward";
+        let [from, to] = lengths.map(|length| length as usize);
+        let planes = planes as usize;
+        let (mask, dy) = (take(OP, "mask", mask, planes * from)?, take(OP, "dy", dy, planes * to)?);
+        resize::unpool_backward(self, [from, to], mask, dy, take_mut(OP, "dx", dx, planes * from)?);
+        Ok(())
+    }
+
+    fn dropout(
+        &self,
+        ratio: f32,
+        len: usize,
+        random: &Buffer,
+        x: Option<&Buffer>,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "dropout";
+        if !(0.0..1.0).contains(&ratio) {
+            return Err(Error::geometry(
+                OP,
+                format!("a ratio of {ratio}: it must be at least 0 and below 1"),
+            ));
+        }
+        let (random, x) = (take(OP, "random", random, len)?, take_if(OP, "x", x, len)?);
+        vector::dropout(self, ratio, random, x, take_mut(OP, "y", y, len)?);
+        Ok(())
+    }
+
+    fn axpy(&self, alpha: f32, len: usize, x: &Buffer, y: &mut Buffer) -> Result<()> {
+        const OP: &str = "axpy";
+        vector::axpy(self, alpha, take(OP, "x", x, len)?, take_mut(OP, "y", y, len)?);
+        Ok(())
+    }
+
+    fn scale_tensor(&self, alpha: f32, len: usize, y: &mut Buffer) -> Result<()> {
+        vector::scale(self, alpha, take_mut("scale_tensor", "y", y, len)?);
+        Ok(())
+    }
+
+    fn sum_of_squares(&self, len: usize, x: &Buffer) -> Result<f64> {
+        Ok(vector::sum_of_squares(self, take("sum_of_squares", "x", x, len)?))
+    }
+}
+
+/// The product that takes dy to dx: inputs and outputs exchanged.
+fn mirrored(geometry: &InnerProductGeometry) -> InnerProductGeometry {
+    let InnerProductGeometry { batch, inputs, outputs, transpose } = *geometry;
+    InnerProductGeometry { batch, inputs: outputs, outputs: inputs, transpose: !transpose }
 }
 
 /// The first `needed` floats of an operand.

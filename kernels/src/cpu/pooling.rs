@@ -29,6 +29,9 @@ pub(crate) fn forward(
         cpu.level.vectorize(
             #[inline(always)]
             || match (geometry.method, mask) {
+                (PoolMethod::Max, Some(mask)) if rule.reach[1] <= ROW => {
+                    rule.max_with_mask_by_rows(x, y, mask);
+                }
                 (PoolMethod::Max, Some(mask)) => rule.max_with_mask(x, y, mask),
                 (PoolMethod::Max | PoolMethod::Average, _) if rule.is_global() => rule.global(x, y),
                 (PoolMethod::Max | PoolMethod::Average, _) if rule.reach[1] <= ROW => rule.by_rows(x, y),
@@ -36,6 +39,39 @@ pub(crate) fn forward(
                 (PoolMethod::StochasticTest, _) => rule.expectation(x, y),
                 (PoolMethod::StochasticTrain, mask) => rule.draw(x, random.unwrap_or_default(), y, mask),
             },
+        );
+    });
+}
+
+/// The gradient: to the element that the mask names, or in equal shares to the window (divided as the mean was).
+pub(crate) fn backward(
+    cpu: &CpuBackend,
+    geometry: &PoolGeometry,
+    mask: Option<&[f32]>,
+    dy: &[f32],
+    dx: &mut [f32],
+) {
+    let (input, output) = (geometry.input_plane(), geometry.output_plane());
+    let window = (geometry.kernel[0] * geometry.kernel[1]) as usize;
+    let rule = Rule::new(geometry);
+    let cost = 1 + window * output / input.max(1);
+    cpu.threads.chunks(dx, input, cost, |plane, dx| {
+        let dy = &dy[plane * output..][..output];
+        if let Some(mask) = mask {
+            dx.fill(0.0);
+            for (&place, dy) in mask[plane * output..][..output].iter().zip(dy) {
+                // −1 where the window was empty.
+                if place >= 0.0
+                    && let Some(dx) = dx.get_mut(place as usize)
+                {
+                    *dx += dy;
+                }
+            }
+            return;
+        }
+        cpu.level.vectorize(
+            #[inline(always)]
+            || rule.spread(dy, dx),
         );
     });
 }
@@ -147,12 +183,92 @@ impl Rule {
         }
     }
 
+    /// As [`by_rows`](Self::by_rows), each maximum with its place. Of equals it is the first of the window, row after row.
+    #[inline(always)]
+    fn max_with_mask_by_rows(&self, x: &[f32], y: &mut [f32], mask: &mut [f32]) {
+        let (width, pad) = (self.input[1], self.pad[1]);
+        let (mut row, mut places) = ([f32::MIN; ROW], [NOWHERE; ROW]);
+        let lines = y.chunks_exact_mut(self.output[1]).zip(mask.chunks_exact_mut(self.output[1]));
+        for (index, (y, mask)) in lines.enumerate() {
+            let rows = self.extent(0, index);
+            row[pad..pad + width].fill(f32::MIN);
+            places[pad..pad + width].fill(NOWHERE);
+            for line in rows.from..rows.to {
+                let x = &x[line * width..(line + 1) * width];
+                let best = row[pad..pad + width].iter_mut().zip(&mut places[pad..pad + width]);
+                for (column, ((best, place), &x)) in best.zip(x).enumerate() {
+                    let wins = x > *best;
+                    *best = if wins { x } else { *best };
+                    *place = if wins { (line * width + column) as f32 } else { *place };
+                }
+            }
+            match (self.kernel[1], self.stride[1]) {
+                (2, 2) => self.along_with_places::<2, 2>(&row, &places, y, mask),
+                (3, 2) => self.along_with_places::<3, 2>(&row, &places, y, mask),
+                (3, 1) => self.along_with_places::<3, 1>(&row, &places, y, mask),
+                (kernel, stride) => {
+                    for (i, (y, mask)) in y.iter_mut().zip(&mut *mask).enumerate() {
+                        let window = i * stride..i * stride + kernel;
+                        *y = row[window.clone()].iter().fold(f32::MIN, |a, &b| self.combine(a, b));
+                        *mask = window.fold(NOWHERE, |first, at| first_place(first, *y, row[at], places[at]));
+                    }
+                }
+            }
+            for place in mask {
+                *place = if *place < NOWHERE { *place } else { -1.0 };
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn along_with_places<const KERNEL: usize, const STRIDE: usize>(
+        &self,
+        row: &[f32; ROW],
+        places: &[f32; ROW],
+        y: &mut [f32],
+        mask: &mut [f32],
+    ) {
+        self.along::<KERNEL, STRIDE>(row, y);
+        let reach = (y.len() - 1) * STRIDE + KERNEL;
+        let (row, places) = (&row[..reach], &places[..reach]);
+        for (i, (&y, mask)) in y.iter().zip(mask).enumerate() {
+            let mut first = NOWHERE;
+            for k in 0..KERNEL {
+                first = first_place(first, y, row[i * STRIDE + k], places[i * STRIDE + k]);
+            }
+            *mask = first;
+        }
+    }
+
     #[inline(always)]
     fn by_windows(&self, x: &[f32], y: &mut [f32]) {
         self.windows(x, |index, rows, columns, window| {
             let value = window.fold(self.start(), |a, (_, b)| self.combine(a, b));
             y[index] = if self.maximum { value } else { value / (rows.full * columns.full) as f32 };
         });
+    }
+
+    /// Each mean's gradient, in equal shares.
+    #[inline(always)]
+    fn spread(&self, dy: &[f32], dx: &mut [f32]) {
+        if self.is_global() {
+            let share = dy[0] / dx.len() as f32;
+            return dx.fill(share);
+        }
+        dx.fill(0.0);
+        let width = self.input[1];
+        for (row, dy) in dy.chunks_exact(self.output[1]).enumerate() {
+            let rows = self.extent(0, row);
+            for (column, dy) in dy.iter().enumerate() {
+                let columns = self.extent(1, column);
+                let share = dy / (rows.full * columns.full) as f32;
+                for row in rows.from..rows.to {
+                    for dx in &mut dx[row * width + columns.from..row * width + columns.to] {
+                        *dx += share;
+                    }
+                }
+            }
+        }
     }
 
     #[inline(always)]
@@ -217,4 +333,14 @@ impl Rule {
             }
         }
     }
+}
+
+/// After every place.
+const NOWHERE: f32 = f32::MAX;
+
+/// The smaller of two places, of which the second counts where the value is the maximum.
+#[inline(always)]
+fn first_place(first: f32, maximum: f32, value: f32, place: f32) -> f32 {
+    let place = if value < maximum { NOWHERE } else { place };
+    if place < first { place } else { first }
 }

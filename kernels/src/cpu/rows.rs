@@ -59,3 +59,66 @@ pub(crate) fn mvn(
         );
     });
 }
+
+/// The gradient of [`reduce`]: each row's to all its elements.
+pub(crate) fn reduce_backward(
+    cpu: &CpuBackend,
+    op: ReduceOp,
+    length: usize,
+    coefficient: f32,
+    [x, dy]: [&[f32]; 2],
+    dx: &mut [f32],
+) {
+    cpu.threads.chunks(dx, length, 1, |row, dx| {
+        let x = x.get(row * length..(row + 1) * length).unwrap_or_default();
+        let share = coefficient * dy[row];
+        cpu.level.vectorize(
+            #[inline(always)]
+            || match op {
+                ReduceOp::Sum => dx.fill(share),
+                ReduceOp::Mean => dx.fill(share / length as f32),
+                ReduceOp::AbsoluteSum => {
+                    for (dx, &x) in dx.iter_mut().zip(x) {
+                        let above = if x > 0.0 { share } else { 0.0 };
+                        *dx = if x < 0.0 { -share } else { above };
+                    }
+                }
+                ReduceOp::SumOfSquares => {
+                    dx.iter_mut().zip(x).for_each(|(dx, x)| *dx = 2.0 * share * x);
+                }
+            },
+        );
+    });
+}
+
+/// The gradient of [`mvn`], as Caffe's mvn_layer.cpp has it (it takes the eps beside √variance for nothing):
+/// `dx = (dy − mean(dy) − y · mean(dy · y)) / (√variance + eps)`, or `dy − mean(dy)`.
+pub(crate) fn mvn_backward(
+    cpu: &CpuBackend,
+    length: usize,
+    normalize_variance: bool,
+    eps: f32,
+    [x, dy]: [&[f32]; 2],
+    dx: &mut [f32],
+) {
+    cpu.threads.chunks(dx, length, 8, |row, dx| {
+        let (x, dy) = (&x[row * length..][..length], &dy[row * length..][..length]);
+        let count = length as f32;
+        cpu.level.vectorize(
+            #[inline(always)]
+            || {
+                let plain = math::sum(dy, |dy| dy) / count;
+                if !normalize_variance {
+                    return dx.iter_mut().zip(dy).for_each(|(dx, dy)| *dx = dy - plain);
+                }
+                let mean = math::sum(x, |x| x) / count;
+                let variance = math::sum(x, |x| (x - mean) * (x - mean)) / count;
+                let scale = 1.0 / (variance.sqrt() + eps);
+                let along = math::sum_pairs(x, dy, |x, dy| (x - mean) * scale * dy) / count;
+                for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
+                    *dx = (dy - plain - (x - mean) * scale * along) * scale;
+                }
+            },
+        );
+    });
+}

@@ -27,6 +27,46 @@ pub(crate) fn forward(cpu: &CpuBackend, axis: usize, inner: usize, x: Option<&[f
     });
 }
 
+/// `dx = y · (dy − Σ dy · y)`, the sum along the axis; in place without dy.
+pub(crate) fn backward(
+    cpu: &CpuBackend,
+    axis: usize,
+    inner: usize,
+    y: &[f32],
+    dy: Option<&[f32]>,
+    dx: &mut [f32],
+) {
+    cpu.threads.chunks(dx, axis * inner, 4, |outer, dx| {
+        let y = &y[outer * axis * inner..][..dx.len()];
+        if let Some(dy) = dy {
+            dx.copy_from_slice(&dy[outer * axis * inner..][..dx.len()]);
+        }
+        cpu.level.vectorize(
+            #[inline(always)]
+            || {
+                if inner == 1 {
+                    let sum = math::sum_pairs(y, dx, |y, dy| y * dy);
+                    return dx.iter_mut().zip(y).for_each(|(dx, y)| *dx = y * (*dx - sum));
+                }
+                for start in (0..inner).step_by(BLOCK) {
+                    let range = start..(start + BLOCK).min(inner);
+                    let mut sums = [0.0; BLOCK];
+                    for (dx, y) in dx.chunks_exact(inner).zip(y.chunks_exact(inner)) {
+                        for ((sum, dx), y) in sums.iter_mut().zip(&dx[range.clone()]).zip(&y[range.clone()]) {
+                            *sum += dx * y;
+                        }
+                    }
+                    for (dx, y) in dx.chunks_exact_mut(inner).zip(y.chunks_exact(inner)) {
+                        for ((dx, y), sum) in dx[range.clone()].iter_mut().zip(&y[range.clone()]).zip(&sums) {
+                            *dx = y * (*dx - sum);
+                        }
+                    }
+                }
+            },
+        );
+    });
+}
+
 #[inline(always)]
 fn row(y: &mut [f32]) {
     let max = y.iter().fold(f32::NEG_INFINITY, |max, &y| if y > max { y } else { max });

@@ -48,6 +48,54 @@ pub(crate) fn forward(cpu: &CpuBackend, geometry: &CopyGeometry, x: &[f32], y: &
     });
 }
 
+/// The gradient of [`forward`], whose geometry it takes: each element that was read gets the sum of where it went, or has it
+/// added; the others stay as they are.
+pub(crate) fn backward(
+    cpu: &CpuBackend,
+    geometry: &CopyGeometry,
+    dy: &[f32],
+    accumulate: bool,
+    dx: &mut [f32],
+) {
+    // Axes along which an element was repeated are summed over; the others say which element it is.
+    let (kept, repeated) = Axes::new(geometry).apart();
+    let mut axes = kept;
+    let row = axes.pop().unwrap_or(Axis { extent: 1, source: 1, target: 1 });
+    let (rows, copies) = (axes.count(), repeated.count());
+    if rows * row.extent * copies == 0 {
+        return;
+    }
+    let per_task = (TASK / (row.extent * copies)).clamp(1, rows);
+    let dx = Disjoint::new(dx);
+    cpu.threads.run(rows.div_ceil(per_task), |_, task| {
+        for index in task * per_task..((task + 1) * per_task).min(rows) {
+            let (source, target) = axes.offsets(index);
+            let source = geometry.source_offset as usize + source;
+            for copy in 0..copies {
+                let add = accumulate || copy > 0;
+                let target = geometry.target_offset as usize + target + repeated.offsets(copy).1;
+                if row.source == 1 && row.target == 1 {
+                    // SAFETY: no element is another row's, and each row is one task's.
+                    let dx = unsafe { dx.slice(source, row.extent) };
+                    let dy = &dy[target..target + row.extent];
+                    if add {
+                        dx.iter_mut().zip(dy).for_each(|(dx, dy)| *dx += dy);
+                    } else {
+                        dx.copy_from_slice(dy);
+                    }
+                    continue;
+                }
+                for i in 0..row.extent {
+                    // SAFETY: no element is another row's, and each row is one task's.
+                    let dx = unsafe { dx.slice(source + i * row.source, 1) };
+                    let old = if add { dx[0] } else { 0.0 };
+                    dx[0] = old + dy[target + i * row.target];
+                }
+            }
+        }
+    });
+}
+
 #[derive(Clone, Copy, Default)]
 struct Axis {
     extent: usize,
@@ -87,6 +135,17 @@ impl Axes {
             }
         }
         merged
+    }
+
+    /// Those that have steps in the source, and those that have not.
+    fn apart(self) -> (Self, Self) {
+        let mut parts = [(); 2].map(|()| Self { axes: [Axis::default(); MAX_AXES], count: 0 });
+        for axis in &self.axes[..self.count] {
+            let part = &mut parts[usize::from(axis.source == 0)];
+            part.axes[part.count] = *axis;
+            part.count += 1;
+        }
+        parts.into()
     }
 
     fn pop(&mut self) -> Option<Axis> {

@@ -116,27 +116,44 @@ impl CopyGeometry {
         reach
     }
 
+    /// That targets do not overlap.
     pub(crate) fn check(&self, op: &'static str) -> Result<()> {
         if self.rank as usize > MAX_AXES {
             return Err(Error::geometry(op, format!("{} axes; at most {MAX_AXES}", self.rank)));
         }
-        // Targets may not overlap: each stride must step over all that the axes below it cover.
-        let mut axes = [(0, 1); MAX_AXES];
-        for (axis, entry) in axes.iter_mut().enumerate().take(self.rank as usize) {
-            if self.extent[axis] > 1 {
-                *entry = (self.target_stride[axis] as usize, self.extent[axis] as usize);
-            }
+        let strides = &self.target_stride[..self.rank as usize];
+        match overlap(strides.iter().zip(&self.extent)) {
+            Some(stride) => Err(Error::geometry(op, format!("target stride {stride} writes elements twice"))),
+            None => Ok(()),
         }
-        axes.sort_unstable();
-        let mut covered = 1;
-        for (stride, extent) in axes.into_iter().filter(|&(_, extent)| extent > 1) {
-            if stride < covered {
-                return Err(Error::geometry(op, format!("target stride {stride} writes elements twice")));
-            }
-            covered += stride * (extent - 1);
-        }
-        Ok(())
     }
+
+    /// That on the way back, where sources are written, those do not overlap either, but for those that are repeated.
+    pub(crate) fn check_backward(&self, op: &'static str) -> Result<()> {
+        self.check(op)?;
+        let strides = self.source_stride[..self.rank as usize].iter().zip(&self.extent);
+        match overlap(strides.filter(|&(&stride, _)| stride > 0)) {
+            Some(stride) => Err(Error::geometry(op, format!("source stride {stride} reads elements twice"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The stride, if there is one, that does not step over all that the smaller ones cover.
+fn overlap<'a>(axes: impl Iterator<Item = (&'a u32, &'a u32)>) -> Option<usize> {
+    let mut sorted = [(0, 1); MAX_AXES];
+    for (entry, (&stride, &extent)) in sorted.iter_mut().zip(axes.filter(|&(_, &extent)| extent > 1)) {
+        *entry = (stride as usize, extent as usize);
+    }
+    sorted.sort_unstable();
+    let mut covered = 1;
+    for (stride, extent) in sorted.into_iter().filter(|&(_, extent)| extent > 1) {
+        if stride < covered {
+            return Some(stride);
+        }
+        covered += stride * (extent - 1);
+    }
+    None
 }
 
 fn row_major(shape: &[u32]) -> [u32; MAX_AXES] {

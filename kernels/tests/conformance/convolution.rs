@@ -6,7 +6,11 @@ use proptest::prelude::*;
 use crate::support::{buffer, check, numbers, output, values, wide};
 
 /// A shape with channels as (groups, inputs a group, outputs a group).
-fn geometry(batch: u32, [group, inputs, outputs]: [u32; 3], axes: &[[u32; 5]]) -> Option<ConvGeometry> {
+pub(crate) fn geometry(
+    batch: u32,
+    [group, inputs, outputs]: [u32; 3],
+    axes: &[[u32; 5]],
+) -> Option<ConvGeometry> {
     let column = |entry: usize| axes.iter().map(|axis| axis[entry]).collect::<Vec<_>>();
     for &[input, kernel, stride, pad, dilation] in axes {
         // Past the padded image by less than a stride is one place (Caffe).
@@ -23,7 +27,7 @@ fn geometry(batch: u32, [group, inputs, outputs]: [u32; 3], axes: &[[u32; 5]]) -
 }
 
 /// Every (output position, tap) pair with the input position it sees.
-fn pairs(geometry: &ConvGeometry) -> Vec<(usize, usize, usize)> {
+pub(crate) fn pairs(geometry: &ConvGeometry) -> Vec<(usize, usize, usize)> {
     let rank = geometry.rank as usize;
     let output = geometry.output();
     let all = |extents: [u32; MAX_SPATIAL]| -> Vec<Vec<i64>> {
@@ -61,7 +65,7 @@ fn pairs(geometry: &ConvGeometry) -> Vec<(usize, usize, usize)> {
     found
 }
 
-fn pixels(extents: &[u32; MAX_SPATIAL]) -> usize {
+pub(crate) fn pixels(extents: &[u32; MAX_SPATIAL]) -> usize {
     extents.iter().map(|&extent| extent as usize).product()
 }
 
@@ -142,7 +146,7 @@ impl Case {
     }
 }
 
-fn axis(largest: u32) -> impl Strategy<Value = [u32; 5]> {
+pub(crate) fn axis(largest: u32) -> impl Strategy<Value = [u32; 5]> {
     (1..=largest, 1..=5u32, 1..=4u32, 0..=3u32, 1..=3u32)
         .prop_map(|(input, kernel, stride, pad, dilation)| [input, kernel, stride, pad, dilation])
 }

@@ -13,11 +13,14 @@ pub enum ConvAlgorithm {
     Depthwise,
     /// 3×3 with stride 1: the minimal filtering algorithm F(4×4, 3×3), a quarter of the multiplications.
     Winograd,
+    /// Any shape: a matrix product whose left-hand rows are read from a copy of the image with its channels innermost.
+    ChannelsLast,
 }
 
 impl ConvAlgorithm {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Pointwise, Self::ImplicitGemm, Self::Depthwise, Self::Winograd];
+    pub const ALL: [Self; 5] =
+        [Self::Pointwise, Self::ImplicitGemm, Self::Depthwise, Self::Winograd, Self::ChannelsLast];
 
     /// In words.
     pub fn name(self) -> &'static str {
@@ -26,6 +29,7 @@ impl ConvAlgorithm {
             Self::ImplicitGemm => "implicit GEMM",
             Self::Depthwise => "depthwise",
             Self::Winograd => "Winograd F(4x4,3x3)",
+            Self::ChannelsLast => "channels last",
         }
     }
 
@@ -35,7 +39,7 @@ impl ConvAlgorithm {
         let all = |values: &[u32], value: u32| values[..rank].iter().all(|&x| x == value);
         match self {
             Self::Pointwise => all(&geometry.kernel, 1) && all(&geometry.stride, 1) && all(&geometry.pad, 0),
-            Self::ImplicitGemm => true,
+            Self::ImplicitGemm | Self::ChannelsLast => true,
             Self::Depthwise => rank == 2 && geometry.group == geometry.input_channels,
             Self::Winograd => {
                 rank == 2
@@ -58,8 +62,24 @@ impl ConvAlgorithm {
         if Self::Winograd.supports(geometry) && winograd_pays(geometry) {
             return Self::Winograd;
         }
+        if channels_last_pays(geometry) {
+            return Self::ChannelsLast;
+        }
         Self::ImplicitGemm
     }
+}
+
+/// As measured: with many taps the copy is soon paid for, rows of the left matrix must be long runs, and few output channels
+/// are what makes packing dear.
+fn channels_last_pays(geometry: &ConvGeometry) -> bool {
+    let row = geometry.rank as usize - 1;
+    let run = geometry.kernel[row] as usize * geometry.group_inputs();
+    geometry.taps() >= 16
+        && geometry.stride[row] == 1
+        && geometry.dilation[row] == 1
+        && run >= 128
+        && geometry.output()[row] >= 16
+        && (16..=128).contains(&geometry.group_outputs())
 }
 
 /// Estimates cycles for each pair of an input and an output channel, with 16 lanes and two multiply-adds a cycle: 36

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::Operands;
 use super::shape::Shape;
+use super::{Filters, Operands};
 use crate::buffer::Aligned;
 use crate::cpu::CpuBackend;
 use crate::cpu::activation::finish_in_place;
@@ -22,11 +22,17 @@ impl std::fmt::Debug for Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(geometry: &ConvGeometry, weights: &[f32]) -> Result<Self> {
-        debug_assert_eq!(weights.len(), geometry.weight_len());
-        let mut copy = Aligned::zeroed(weights.len())?;
-        copy.as_mut_slice().copy_from_slice(weights);
-        Ok(Self { weights: copy })
+    pub(crate) fn new(geometry: &ConvGeometry) -> Result<Self> {
+        Ok(Self { weights: Aligned::zeroed(geometry.weight_len())? })
+    }
+
+    pub(crate) fn repack(&mut self, geometry: &ConvGeometry, filters: Filters<'_>) {
+        let (taps, rows) = (geometry.taps(), geometry.group_outputs());
+        for (output, target) in self.weights.as_mut_slice().chunks_exact_mut(taps).enumerate() {
+            for (tap, weight) in filters.kernel([output / rows, output % rows, 0]) {
+                target[tap] = weight;
+            }
+        }
     }
 
     pub(crate) fn forward(&self, cpu: &CpuBackend, geometry: &ConvGeometry, operands: Operands<'_>) {
@@ -62,6 +68,123 @@ impl Plan {
                 },
             );
         });
+    }
+
+    /// The gradient with respect to the image: `dx (+)= Σ w · dy`, each output pixel's share going to the pixels it saw.
+    pub(crate) fn backward_data(
+        &self,
+        cpu: &CpuBackend,
+        geometry: &ConvGeometry,
+        dy: &[f32],
+        accumulate: bool,
+        dx: &mut [f32],
+    ) {
+        let shape = Shape::new(geometry);
+        let cost = shape.taps * shape.group_outputs;
+        cpu.threads.chunks(dx, shape.input_pixels, cost, |plane, dx| {
+            let (image, input) = (plane / shape.input_channels, plane % shape.input_channels);
+            if !accumulate {
+                dx.fill(0.0);
+            }
+            for output in input * shape.group_outputs..(input + 1) * shape.group_outputs {
+                let dy = &dy[(image * shape.output_channels + output) * shape.output_pixels..];
+                let weights = &self.weights.as_slice()[output * shape.taps..][..shape.taps];
+                cpu.level.vectorize(
+                    #[inline(always)]
+                    || {
+                        for (tap, &weight) in weights.iter().enumerate() {
+                            for_each_row(&shape, tap, |outputs, pixels| {
+                                let dx = dx[pixels].iter_mut().step_by(shape.stride[1]);
+                                dx.zip(&dy[outputs]).for_each(|(dx, dy)| *dx += weight * dy);
+                            });
+                        }
+                    },
+                );
+            }
+        });
+    }
+}
+
+/// `dw (+)= Σ dy · x`: for each tap of each output channel the sum, over the images, of dy's rows times the rows that the tap
+/// sees.
+pub(crate) fn backward_filter(
+    cpu: &CpuBackend,
+    geometry: &ConvGeometry,
+    [x, dy]: [&[f32]; 2],
+    accumulate: bool,
+    dw: &mut [f32],
+) {
+    let shape = Shape::new(geometry);
+    let cost = 2 * shape.batch * shape.output_pixels;
+    cpu.threads.chunks(dw, shape.taps, cost, |output, dw| {
+        let input = output / shape.group_outputs;
+        cpu.level.vectorize(
+            #[inline(always)]
+            || {
+                for (tap, dw) in dw.iter_mut().enumerate() {
+                    let mut sums = [0.0; BLOCK];
+                    for image in 0..shape.batch {
+                        let (plane, seen) =
+                            (image * shape.output_channels + output, image * shape.input_channels + input);
+                        let dy = &dy[plane * shape.output_pixels..][..shape.output_pixels];
+                        let x = &x[seen * shape.input_pixels..][..shape.input_pixels];
+                        for_each_row(&shape, tap, |rows, columns| {
+                            multiply(&dy[rows], &x[columns], shape.stride[1], &mut sums);
+                        });
+                    }
+                    let sum: f32 = sums.iter().sum();
+                    *dw = if accumulate { *dw + sum } else { sum };
+                }
+            },
+        );
+    });
+}
+
+/// Calls `body` with the outputs of a row that one tap finds inside the image, and the pixels that the tap sees, the first
+/// of which is the first's.
+#[inline(always)]
+fn for_each_row(shape: &Shape, tap: usize, mut body: impl FnMut(Range<usize>, Range<usize>)) {
+    let [height, width, ..] = shape.input;
+    let (line, shift) =
+        (tap / shape.kernel[1] * shape.dilation[0], tap % shape.kernel[1] * shape.dilation[1]);
+    let step = shape.stride[1];
+    // Output pixel i sees x[i · step + shift − pad].
+    let first = shape.pad[1].saturating_sub(shift).div_ceil(step);
+    let start = first * step + shift - shape.pad[1].min(first * step + shift);
+    if start >= width {
+        return;
+    }
+    let count = (width - start).div_ceil(step).min(shape.output[1].saturating_sub(first));
+    if count == 0 {
+        return;
+    }
+    for row in 0..shape.output[0] {
+        let seen = (row * shape.stride[0] + line).checked_sub(shape.pad[0]);
+        let Some(seen) = seen.filter(|&seen| seen < height) else { continue };
+        let output = row * shape.output[1] + first;
+        body(output..output + count, seen * width + start..(seen + 1) * width);
+    }
+}
+
+/// Adds a · b to the sums, b's elements `step` apart.
+#[inline(always)]
+fn multiply(a: &[f32], b: &[f32], step: usize, sums: &mut [f32; BLOCK]) {
+    if step == 1 {
+        let b = &b[..a.len()];
+        let (blocks, rest) = a.as_chunks::<BLOCK>();
+        let (others, other_rest) = b.as_chunks::<BLOCK>();
+        for (a, b) in blocks.iter().zip(others) {
+            for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+                *sum += a * b;
+            }
+        }
+        for ((sum, a), b) in sums.iter_mut().zip(rest).zip(other_rest) {
+            *sum += a * b;
+        }
+        return;
+    }
+    for (index, (a, b)) in a.iter().zip(b.iter().step_by(step)).enumerate() {
+        sums[index % BLOCK] += a * b;
     }
 }
 

@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use super::Operands;
 use super::shape::Shape;
 use super::staging::Staging;
+use super::{Filters, Operands};
 use crate::buffer::Aligned;
 use crate::cpu::CpuBackend;
 use crate::cpu::gemm::{Blocked, Grid, Panels, Product, Segments, Split, TILE_VECTORS, scratch_len};
@@ -20,6 +20,7 @@ use crate::geometry::{ConvGeometry, MAX_SPATIAL};
 /// Weights packed into panels of rows, group after group.
 pub(crate) struct Plan {
     shape: Shape,
+    rows: Split,
     weights: Aligned,
     view: View,
     staging: Option<Staging>,
@@ -34,8 +35,28 @@ impl std::fmt::Debug for Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(cpu: &CpuBackend, geometry: &ConvGeometry, weights: &[f32]) -> Result<Self> {
-        cpu.level.dispatch(Prepare { cpu, geometry, weights })
+    pub(crate) fn new(cpu: &CpuBackend, geometry: &ConvGeometry) -> Result<Self> {
+        cpu.level.dispatch(Prepare { cpu, geometry })
+    }
+
+    pub(crate) fn repack(&mut self, cpu: &CpuBackend, filters: Filters<'_>) {
+        let (taps, channels) = (self.shape.taps, self.shape.group_inputs);
+        let (rows, depth) = (self.shape.group_outputs, taps * channels);
+        let (groups, split) = (self.shape.group, self.rows);
+        let packed = Disjoint::new(self.weights.as_mut_slice());
+        cpu.threads.run(groups * split.parts(), |_, task| {
+            let (group, part) = (task / split.parts(), split.part(task % split.parts()));
+            let height = part.len();
+            // SAFETY: the parts do not overlap, and each is one task's.
+            let panel = unsafe { packed.slice((group * rows + part.start) * depth, height * depth) };
+            for (lane, row) in part.enumerate() {
+                for channel in 0..channels {
+                    for (tap, weight) in filters.kernel([group, row, channel]) {
+                        panel[(tap * channels + channel) * height + lane] = weight;
+                    }
+                }
+            }
+        });
     }
 
     /// The staged image, if there is one, and a panel for each thread.
@@ -51,7 +72,6 @@ impl Plan {
 struct Prepare<'a> {
     cpu: &'a CpuBackend,
     geometry: &'a ConvGeometry,
-    weights: &'a [f32],
 }
 
 impl WithSimd for Prepare<'_> {
@@ -59,31 +79,14 @@ impl WithSimd for Prepare<'_> {
 
     fn run<S: Simd>(self, _: S) -> Result<Plan> {
         let shape = Shape::new(self.geometry);
-        let (taps, channels) = (shape.taps, shape.group_inputs);
-        let (rows, depth) = (shape.group_outputs, taps * channels);
-        let split = Split::new(rows, S::MAX_ROWS);
-        let mut packed = Aligned::zeroed(self.weights.len())?;
-        let groups = packed.as_mut_slice().chunks_exact_mut(rows * depth);
-        for (source, target) in self.weights.chunks_exact(rows * depth).zip(groups) {
-            for part in (0..split.parts()).map(|part| split.part(part)) {
-                let height = part.len();
-                let panel = &mut target[part.start * depth..part.end * depth];
-                for (lane, row) in part.enumerate() {
-                    let source = &source[row * depth..(row + 1) * depth];
-                    for (channel, kernel) in source.chunks_exact(taps).enumerate() {
-                        for (tap, &weight) in kernel.iter().enumerate() {
-                            panel[(tap * channels + channel) * height + lane] = weight;
-                        }
-                    }
-                }
-            }
-        }
         let staging = Staging::new(&shape);
         let planes = shape.batch * shape.input_channels;
         let staged_len = staging.map_or(0, |staging| (planes * staging.plane).next_multiple_of(16));
         let workspace = staged_len + self.cpu.threads.count() * scratch_len::<S>();
+        let rows = Split::new(shape.group_outputs, S::MAX_ROWS);
+        let weights = Aligned::zeroed(self.geometry.weight_len())?;
         let view = View::new(&shape, staging.as_ref());
-        Ok(Plan { shape, weights: packed, view, staging, staged_len, workspace })
+        Ok(Plan { shape, rows, weights, view, staging, staged_len, workspace })
     }
 }
 
@@ -114,7 +117,7 @@ impl WithSimd for Forward<'_> {
         if columns == 0 {
             return;
         }
-        let split = Split::new(rows, S::MAX_ROWS);
+        let split = plan.rows;
         let grid = Grid::new::<S>(columns, split.parts(), shape.group, threads.count());
         let (y, scratch) = (Disjoint::new(y), Disjoint::new(scratch));
         threads.run(shape.group * grid.tasks(), |slot, task| {

@@ -1,14 +1,20 @@
 //! Convolution: one algorithm a file, chosen by shape in [`algorithm`].
 
 mod algorithm;
+pub(crate) mod backward_data;
+pub(crate) mod backward_filter;
+mod channels_last;
 mod depthwise;
+mod filters;
 mod implicit_gemm;
+mod interleaved;
 mod pointwise;
 mod shape;
 mod staging;
 mod winograd;
 
 pub use algorithm::ConvAlgorithm;
+pub(crate) use filters::Filters;
 pub(crate) use shape::Shape;
 
 use super::CpuBackend;
@@ -39,25 +45,42 @@ pub(crate) enum Plan {
     ImplicitGemm(Box<implicit_gemm::Plan>),
     Depthwise(depthwise::Plan),
     Winograd(Box<winograd::Plan>),
+    ChannelsLast(Box<channels_last::Plan>),
 }
 
 impl Plan {
-    /// Packs `weights` for `algorithm`, which must support the geometry.
+    /// Packs the weights for `algorithm`, which must support the geometry.
     pub(crate) fn new(
         cpu: &CpuBackend,
         algorithm: ConvAlgorithm,
         geometry: &ConvGeometry,
-        weights: &[f32],
+        filters: Filters<'_>,
     ) -> Result<Self> {
         debug_assert!(algorithm.supports(geometry));
-        Ok(match algorithm {
-            ConvAlgorithm::Pointwise => Self::Pointwise(pointwise::Plan::new(cpu, geometry, weights)?),
+        let mut plan = match algorithm {
+            ConvAlgorithm::Pointwise => Self::Pointwise(pointwise::Plan::new(cpu, geometry)?),
             ConvAlgorithm::ImplicitGemm => {
-                Self::ImplicitGemm(Box::new(implicit_gemm::Plan::new(cpu, geometry, weights)?))
+                Self::ImplicitGemm(Box::new(implicit_gemm::Plan::new(cpu, geometry)?))
             }
-            ConvAlgorithm::Depthwise => Self::Depthwise(depthwise::Plan::new(geometry, weights)?),
-            ConvAlgorithm::Winograd => Self::Winograd(Box::new(winograd::Plan::new(cpu, geometry, weights)?)),
-        })
+            ConvAlgorithm::Depthwise => Self::Depthwise(depthwise::Plan::new(geometry)?),
+            ConvAlgorithm::Winograd => Self::Winograd(Box::new(winograd::Plan::new(cpu, geometry)?)),
+            ConvAlgorithm::ChannelsLast => {
+                Self::ChannelsLast(Box::new(channels_last::Plan::new(cpu, geometry)?))
+            }
+        };
+        plan.repack(cpu, geometry, filters);
+        Ok(plan)
+    }
+
+    /// Packs other weights in place of the old.
+    pub(crate) fn repack(&mut self, cpu: &CpuBackend, geometry: &ConvGeometry, filters: Filters<'_>) {
+        match self {
+            Self::Pointwise(plan) => plan.repack(cpu, geometry, filters),
+            Self::ImplicitGemm(plan) => plan.repack(cpu, filters),
+            Self::Depthwise(plan) => plan.repack(geometry, filters),
+            Self::Winograd(plan) => plan.repack(cpu, filters),
+            Self::ChannelsLast(plan) => plan.repack(cpu, filters),
+        }
     }
 
     /// The algorithm chosen.
@@ -67,6 +90,7 @@ impl Plan {
             Self::ImplicitGemm(_) => ConvAlgorithm::ImplicitGemm,
             Self::Depthwise(_) => ConvAlgorithm::Depthwise,
             Self::Winograd(_) => ConvAlgorithm::Winograd,
+            Self::ChannelsLast(_) => ConvAlgorithm::ChannelsLast,
         }
     }
 
@@ -77,6 +101,7 @@ impl Plan {
             Self::ImplicitGemm(plan) => plan.workspace_len(),
             Self::Depthwise(_) => 0,
             Self::Winograd(plan) => plan.workspace_len(),
+            Self::ChannelsLast(plan) => plan.workspace_len(),
         }
     }
 
@@ -87,6 +112,7 @@ impl Plan {
             Self::ImplicitGemm(plan) => plan.forward(cpu, operands),
             Self::Depthwise(plan) => plan.forward(cpu, geometry, operands),
             Self::Winograd(plan) => plan.forward(cpu, operands),
+            Self::ChannelsLast(plan) => plan.forward(cpu, operands),
         }
     }
 }

@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use super::Operands;
+use super::{Filters, Operands};
 use crate::buffer::Aligned;
 use crate::cpu::CpuBackend;
 use crate::cpu::gemm::{
-    Ahead, Blocked, Grid, LINE, Matrix, Panels, Product, Segments, Split, TILE_VECTORS, pack_rows,
-    scratch_len,
+    Ahead, Blocked, Grid, LINE, Panels, Product, Segments, Split, TILE_VECTORS, pack_row_panel, scratch_len,
 };
 use crate::cpu::simd::{Simd, WithSimd};
 use crate::cpu::threads::Disjoint;
@@ -17,6 +16,7 @@ use crate::geometry::ConvGeometry;
 /// Weights packed into panels of rows, group after group.
 pub(crate) struct Plan {
     weights: Aligned,
+    rows: Split,
     workspace: usize,
 }
 
@@ -27,8 +27,20 @@ impl std::fmt::Debug for Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(cpu: &CpuBackend, geometry: &ConvGeometry, weights: &[f32]) -> Result<Self> {
-        cpu.level.dispatch(Prepare { cpu, geometry, weights })
+    pub(crate) fn new(cpu: &CpuBackend, geometry: &ConvGeometry) -> Result<Self> {
+        cpu.level.dispatch(Prepare { cpu, geometry })
+    }
+
+    pub(crate) fn repack(&mut self, cpu: &CpuBackend, geometry: &ConvGeometry, filters: Filters<'_>) {
+        let (rows, depth) = (geometry.group_outputs(), geometry.group_inputs());
+        let split = self.rows;
+        let packed = Disjoint::new(self.weights.as_mut_slice());
+        cpu.threads.run(geometry.group as usize * split.parts(), |_, task| {
+            let (group, part) = (task / split.parts(), split.part(task % split.parts()));
+            // SAFETY: the parts do not overlap, and each is one task's.
+            let panel = unsafe { packed.slice((group * rows + part.start) * depth, part.len() * depth) };
+            pack_row_panel(filters.matrix(group), part, 1.0, panel);
+        });
     }
 
     /// A panel for each thread.
@@ -44,21 +56,15 @@ impl Plan {
 struct Prepare<'a> {
     cpu: &'a CpuBackend,
     geometry: &'a ConvGeometry,
-    weights: &'a [f32],
 }
 
 impl WithSimd for Prepare<'_> {
     type Output = Result<Plan>;
 
     fn run<S: Simd>(self, _: S) -> Result<Plan> {
-        let (rows, depth) = (self.geometry.group_outputs(), self.geometry.group_inputs());
-        let mut packed = Aligned::zeroed(self.weights.len())?;
-        let split = Split::new(rows, S::MAX_ROWS);
-        let groups = packed.as_mut_slice().chunks_exact_mut(rows * depth);
-        for (source, target) in self.weights.chunks_exact(rows * depth).zip(groups) {
-            pack_rows(Matrix::new(source, depth, false), split, depth, target);
-        }
-        Ok(Plan { weights: packed, workspace: self.cpu.threads.count() * scratch_len::<S>() })
+        let weights = Aligned::zeroed(self.geometry.weight_len())?;
+        let rows = Split::new(self.geometry.group_outputs(), S::MAX_ROWS);
+        Ok(Plan { weights, rows, workspace: self.cpu.threads.count() * scratch_len::<S>() })
     }
 }
 

@@ -7,27 +7,29 @@
 mod points;
 mod tiles;
 
-use super::Operands;
 use super::shape::Shape;
+use super::{Filters, Operands};
 use crate::buffer::Aligned;
 use crate::cpu::CpuBackend;
-use crate::cpu::gemm::{
-    Blocked, Finish, Matrix, Packed, Product, Split, TILE_VECTORS, pack_rows, scratch_len,
-};
+use crate::cpu::gemm::{Blocked, Finish, Packed, Product, Split, TILE_VECTORS, scratch_len};
 use crate::cpu::simd::{Simd, WithSimd};
 use crate::cpu::threads::Disjoint;
 use crate::error::Result;
 use crate::geometry::ConvGeometry;
-use points::{POINTS, kernel};
+use points::{KERNELS, POINTS, transform_kernels};
 use tiles::{Runs, Tiles};
 
 /// Channels that one task transforms when a panel is shared among threads.
 const CHANNELS: usize = 8;
 
+/// Channels whose kernels are transformed before any is written.
+const CHANNELS_AT_A_TIME: usize = 7;
+
 /// Transformed weights: group after group, point after point, packed into panels of rows.
 pub(crate) struct Plan {
     shape: Shape,
     tiles: Tiles,
+    rows: Split,
     weights: Aligned,
     /// Tiles in a full panel.
     width: usize,
@@ -43,8 +45,47 @@ impl std::fmt::Debug for Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(cpu: &CpuBackend, geometry: &ConvGeometry, weights: &[f32]) -> Result<Self> {
-        cpu.level.dispatch(Prepare { cpu, geometry, weights })
+    pub(crate) fn new(cpu: &CpuBackend, geometry: &ConvGeometry) -> Result<Self> {
+        cpu.level.dispatch(Prepare { cpu, geometry })
+    }
+
+    pub(crate) fn repack(&mut self, cpu: &CpuBackend, filters: Filters<'_>) {
+        let (rows, depth) = (self.shape.group_outputs, self.shape.group_inputs);
+        let (groups, split) = (self.shape.group, self.rows);
+        let packed = Disjoint::new(self.weights.as_mut_slice());
+        cpu.threads.run(groups * split.parts(), |_, task| {
+            let (group, part) = (task / split.parts(), split.part(task % split.parts()));
+            let height = part.len();
+            // A few channels at a time, so that there is something to write to each of the points' matrices.
+            let mut transformed = [[[0.0; KERNELS]; POINTS]; CHANNELS_AT_A_TIME];
+            for start in (0..depth).step_by(CHANNELS_AT_A_TIME) {
+                let channels = start..(start + CHANNELS_AT_A_TIME).min(depth);
+                for (channel, transformed) in channels.clone().zip(&mut transformed) {
+                    // The kernels of all rows side by side.
+                    let mut kernels = [[0.0; KERNELS]; 9];
+                    for (lane, row) in part.clone().enumerate() {
+                        for (tap, weight) in filters.kernel([group, row, channel]) {
+                            kernels[tap][lane] = weight;
+                        }
+                    }
+                    cpu.level.vectorize(
+                        #[inline(always)]
+                        || transform_kernels(&kernels, transformed),
+                    );
+                }
+                for point in 0..POINTS {
+                    let matrix = (group * POINTS + point) * rows * depth;
+                    let panel = matrix + part.start * depth + start * height;
+                    // SAFETY: the parts do not overlap, and each is one task's.
+                    let target = unsafe { packed.slice(panel, channels.len() * height) };
+                    for (target, transformed) in target.chunks_exact_mut(height).zip(&transformed) {
+                        for (target, &value) in target.iter_mut().zip(&transformed[point]) {
+                            *target = value;
+                        }
+                    }
+                }
+            }
+        });
     }
 
     /// The transformed input and output of a panel for each thread, or of all panels.
@@ -76,7 +117,6 @@ fn point_len(channels: usize, width: usize) -> usize {
 struct Prepare<'a> {
     cpu: &'a CpuBackend,
     geometry: &'a ConvGeometry,
-    weights: &'a [f32],
 }
 
 impl WithSimd for Prepare<'_> {
@@ -85,24 +125,8 @@ impl WithSimd for Prepare<'_> {
     fn run<S: Simd>(self, _: S) -> Result<Plan> {
         let shape = Shape::new(self.geometry);
         let tiles = Tiles::new(&shape);
-        let (rows, depth) = (shape.group_outputs, shape.group_inputs);
-        let split = Split::new(rows, S::MAX_ROWS);
-        let mut packed = Aligned::zeroed(shape.group * POINTS * rows * depth)?;
-        let mut transformed = Aligned::zeroed(POINTS * rows * depth)?;
-        let groups = packed.as_mut_slice().chunks_exact_mut(POINTS * rows * depth);
-        for (source, target) in self.weights.chunks_exact(rows * depth * 9).zip(groups) {
-            let transformed = transformed.as_mut_slice();
-            for (index, weights) in source.as_chunks::<9>().0.iter().enumerate() {
-                for (point, value) in kernel(weights).into_iter().enumerate() {
-                    transformed[point * rows * depth + index] = value;
-                }
-            }
-            for (plain, packed) in
-                transformed.chunks_exact(rows * depth).zip(target.chunks_exact_mut(rows * depth))
-            {
-                pack_rows(Matrix::new(plain, depth, false), split, depth, packed);
-            }
-        }
+        let rows = Split::new(shape.group_outputs, S::MAX_ROWS);
+        let weights = Aligned::zeroed(shape.group * POINTS * shape.group_outputs * shape.group_inputs)?;
         let width = TILE_VECTORS * S::LANES;
         let panels = tiles.count().div_ceil(width);
         let threads = self.cpu.threads.count();
@@ -112,7 +136,7 @@ impl WithSimd for Prepare<'_> {
         let slots = if separate { threads } else { panels };
         let workspace =
             slots * (Plan::panel_len(&shape, width).1 + scratch_len::<S>() * usize::from(separate));
-        Ok(Plan { shape, tiles, weights: packed, width, separate, workspace })
+        Ok(Plan { shape, tiles, rows, weights, width, separate, workspace })
     }
 }
 
@@ -242,7 +266,7 @@ impl Panel<'_> {
         let product = Product {
             a: &self.plan.weights.as_slice()[(self.group * POINTS + point) * rows * depth..][..rows * depth],
             b: &Packed { data: input, depth },
-            rows: Split::new(rows, S::MAX_ROWS),
+            rows: self.plan.rows,
             depth,
             columns: stride,
             offset: input_len + point * point_len(rows, stride),

@@ -17,36 +17,58 @@ const B: f32 = std::f32::consts::SQRT_2;
 const A2: f32 = 0.5;
 const B2: f32 = 2.0;
 
-/// The kernel's transform in the plane, computed in f64 and rounded once.
-pub(super) fn kernel(weights: &[f32; 9]) -> [f32; POINTS] {
-    let wide = weights.map(f64::from);
-    let mut half = [[0.0; SIDE]; 3];
-    for (row, half) in wide.as_chunks::<3>().0.iter().zip(&mut half) {
-        *half = kernel_line(*row);
-    }
-    let mut transformed = [0.0; POINTS];
-    for column in 0..SIDE {
-        let line = kernel_line([half[0][column], half[1][column], half[2][column]]);
-        for (row, value) in line.into_iter().enumerate() {
-            transformed[row * SIDE + column] = value as f32;
+/// Kernels that are transformed side by side: as many as a register tile has rows, at least.
+pub(super) const KERNELS: usize = 16;
+
+/// The kernels' transform in the plane, computed in f64 and rounded once. Tap by tap in, point by point out.
+#[inline(always)]
+pub(super) fn transform_kernels(kernels: &[[f32; KERNELS]; 9], transformed: &mut [[f32; KERNELS]; POINTS]) {
+    // Few enough at a time for the registers.
+    const LANES: usize = 8;
+    for start in (0..KERNELS).step_by(LANES) {
+        let wide: [[f64; LANES]; 9] = std::array::from_fn(
+            #[inline(always)]
+            |tap| {
+                std::array::from_fn(
+                    #[inline(always)]
+                    |lane| f64::from(kernels[tap][start + lane]),
+                )
+            },
+        );
+        let half: [[[f64; LANES]; SIDE]; 3] = std::array::from_fn(
+            #[inline(always)]
+            |row| kernel_line([wide[3 * row], wide[3 * row + 1], wide[3 * row + 2]]),
+        );
+        for column in 0..SIDE {
+            let line = kernel_line([half[0][column], half[1][column], half[2][column]]);
+            for (row, values) in line.iter().enumerate() {
+                let target = &mut transformed[row * SIDE + column][start..start + LANES];
+                for (target, &value) in target.iter_mut().zip(values) {
+                    *target = value as f32;
+                }
+            }
         }
     }
-    transformed
 }
 
-fn kernel_line([g0, g1, g2]: [f64; 3]) -> [f64; SIDE] {
+#[inline(always)]
+fn kernel_line<const LANES: usize>([g0, g1, g2]: [[f64; LANES]; 3]) -> [[f64; LANES]; SIDE] {
     let (a, b) = (f64::from(A), f64::from(B));
     let (a2, b2) = (f64::from(A2), f64::from(B2));
-    let at_a = 2.0 * a2 * (a2 - b2);
-    let at_b = 2.0 * b2 * (b2 - a2);
-    [
-        g0 / (a2 * b2),
-        (g0 + a2 * g2 + a * g1) / at_a,
-        (g0 + a2 * g2 - a * g1) / at_a,
-        (g0 + b2 * g2 + b * g1) / at_b,
-        (g0 + b2 * g2 - b * g1) / at_b,
-        g2,
-    ]
+    let at_zero = 1.0 / (a2 * b2);
+    let at_a = 1.0 / (2.0 * a2 * (a2 - b2));
+    let at_b = 1.0 / (2.0 * b2 * (b2 - a2));
+    let mut line = [[0.0; LANES]; SIDE];
+    for i in 0..LANES {
+        let (near, far) = (g0[i] + a2 * g2[i], g0[i] + b2 * g2[i]);
+        line[0][i] = g0[i] * at_zero;
+        line[1][i] = (near + a * g1[i]) * at_a;
+        line[2][i] = (near - a * g1[i]) * at_a;
+        line[3][i] = (far + b * g1[i]) * at_b;
+        line[4][i] = (far - b * g1[i]) * at_b;
+        line[5][i] = g2[i];
+    }
+    line
 }
 
 /// The input's transform on a line, for `LANES` tiles side by side.
