@@ -179,9 +179,7 @@ pub(crate) fn input_shape(text: &str) -> Result<(String, Vec<usize>), String> {
 
 /// The blobs that come from outside: tops of inputs and of layers that would read data.
 fn names(net: &Net) -> Vec<String> {
-    let sources =
-        net.layers.iter().filter(|layer| layer.kind.is_source() && !matches!(layer.kind, K::DummyData(_)));
-    sources.flat_map(|layer| layer.tops.iter().cloned()).collect()
+    net.layers.iter().filter(|layer| layer.is_given()).flat_map(|layer| layer.tops.iter().cloned()).collect()
 }
 
 fn known(name: &str, names: &[String]) -> Result<(), Failure> {

@@ -53,6 +53,7 @@ impl Defined {
         let state = NetState { phase: Some(phase.into()), ..NetState::default() };
         let saved = !own.layers.is_empty();
         let network = define(definition, &state, saved, path)?;
+        network.check_kinds().map_err(|error| Failure::of_net(path, error))?;
         Ok(Self { network, path: path.to_path_buf(), own, reading })
     }
 

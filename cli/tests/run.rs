@@ -373,3 +373,32 @@ fn npy(descr: &str, fortran: bool, shape: &[usize], values: &[u8]) -> Vec<u8> {
     array.extend(values);
     array
 }
+
+#[test]
+fn layers_that_cannot_run_are_named_at_once() {
+    let scratch = Scratch::new();
+    let definition = "two.prototxt";
+    scratch.write(
+        definition,
+        b"layer { name: 'data' type: 'Python' top: 'data' }
+         layer { name: 'a' type: 'Foo' bottom: 'data' top: 'a' }
+         layer { name: 'relu' type: 'ReLU' bottom: 'a' top: 'a' }
+         layer { name: 'loss' type: 'Bar' bottom: 'a' top: 'loss' }",
+    );
+    scratch.fails(
+        &["run", definition, "--random-input", "-o", "out.npz"],
+        &format!(
+            "rebrew: {definition}: 2 of the net's layers cannot run: `a` (Foo: a type that is not known), \
+             `loss` (Bar: a type that is not known)\n"
+        ),
+    );
+    // A layer of data of an unknown type is an input like any other.
+    let definition = "data.prototxt";
+    scratch.write(
+        definition,
+        b"layer { name: 'data' type: 'Python' top: 'data' }
+         layer { name: 'relu' type: 'ReLU' bottom: 'data' top: 'relu' }",
+    );
+    let arguments = ["run", definition, "--random-input", "--input-shape", "data=2,3", "-o", "out.npz", "-q"];
+    scratch.succeeds(&arguments);
+}

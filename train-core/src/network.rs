@@ -8,8 +8,9 @@ use caffe_proto::proto::{NetParameter, NetState};
 use kernels::Backend;
 use weight_io::Weights;
 
-use crate::error::Result;
+use crate::error::{Error, Refusal, Result};
 use crate::executor::Executor;
+use crate::layers;
 use crate::params::{self, ByName, Match, MatchReport, Params};
 use crate::plan::Options;
 
@@ -86,11 +87,25 @@ impl Network {
         params::take_model(&self.net, shapes.as_ref(), &mut self.params, model, by)
     }
 
+    /// Whether there is no layer that cannot run whatever its shapes: shapes can be told of nets without such layers only.
+    ///
+    /// # Errors
+    /// [`Error::CannotRun`] with all of them.
+    pub fn check_kinds(&self) -> Result<()> {
+        let refused = self.net.layers.iter().filter_map(|layer| {
+            let why = layers::refusal_of_kind(layer)?;
+            Some(Refusal { layer: layer.name.clone(), kind: layer.type_name.clone(), why })
+        });
+        let refused: Vec<Refusal> = refused.collect();
+        if refused.is_empty() { Ok(()) } else { Err(Error::CannotRun(refused)) }
+    }
+
     /// Plans a forward pass and makes everything ready for it on `backend`.
     ///
     /// # Errors
     /// One that names every layer that cannot run; parameters of another shape than the net's; no memory.
     pub fn executor<'b>(&self, backend: &'b dyn Backend, options: &Options) -> Result<Executor<'b>> {
+        self.check_kinds()?;
         let shapes = self.shapes()?;
         self.params.check(&self.net, &shapes)?;
         Executor::new(&self.net, &shapes, &self.params, backend, options)

@@ -63,6 +63,15 @@ impl Layer {
         if self.tops.is_empty() && self.kind.is_loss() { 1 } else { self.tops.len() }
     }
 
+    /// Whether whoever runs the net gives its tops: it reads data, or is of an unknown type and has no bottom.
+    pub fn is_given(&self) -> bool {
+        match self.kind {
+            LayerKind::DummyData(_) => false,
+            LayerKind::Unsupported(_) => self.bottoms.is_empty(),
+            _ => self.kind.is_source(),
+        }
+    }
+
     /// Whether the top of this index is the bottom of the same index, rewritten.
     pub fn is_in_place(&self, top: usize) -> bool {
         matches!((self.bottoms.get(top), self.tops.get(top)), (Some(bottom), Some(name)) if bottom == name)

@@ -114,11 +114,10 @@ pub(crate) fn make(make: &Make<'_>, step: &Step) -> Result<Box<dyn Operation>> {
     }
 }
 
-/// Why a layer cannot run, if it cannot.
-pub(crate) fn refusal(layer: &Layer, shapes: &LayerShapes) -> Option<String> {
-    let axes = shapes.bottoms.first().map_or(0, Vec::len);
+/// Why a layer cannot run whatever its shapes, if it cannot.
+pub(crate) fn refusal_of_kind(layer: &Layer) -> Option<String> {
     match &layer.kind {
-        K::Unsupported(_) => Some("a type that is not known".to_owned()),
+        K::Unsupported(_) if !layer.is_given() => Some("a type that is not known".to_owned()),
         K::MultiBoxLoss(_) => Some("the loss of SSD is not computed".to_owned()),
         K::Hdf5Output { .. } => Some("it writes a file: remove it and keep its bottoms instead".to_owned()),
         K::InfogainLoss(p) if p.source.is_none() && layer.bottoms.len() < 3 => {
@@ -127,6 +126,18 @@ pub(crate) fn refusal(layer: &Layer, shapes: &LayerShapes) -> Option<String> {
         K::DetectionOutput(_) if layer.bottoms.len() > 3 => {
             Some("a fourth bottom, which SSD's has not".to_owned())
         }
+        K::DummyData(p) => p.fillers.iter().find_map(|filler| match filler {
+            Filler::Other(name) => Some(format!("the filler `{name}` is not known")),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
+/// Why a layer cannot run with these shapes, if it cannot.
+pub(crate) fn refusal(layer: &Layer, shapes: &LayerShapes) -> Option<String> {
+    let axes = shapes.bottoms.first().map_or(0, Vec::len);
+    match &layer.kind {
         K::Convolution(p) | K::DepthwiseConvolution(p) | K::Deconvolution(p) | K::Im2col(p)
             if axes.saturating_sub(axis(p.axis, axes) + 1) > MAX_SPATIAL =>
         {
@@ -135,11 +146,7 @@ pub(crate) fn refusal(layer: &Layer, shapes: &LayerShapes) -> Option<String> {
         K::Crop(_) | K::Permute { .. } if axes > MAX_AXES => {
             Some(format!("{axes} axes; {MAX_AXES} is the most it can arrange"))
         }
-        K::DummyData(p) => p.fillers.iter().find_map(|filler| match filler {
-            Filler::Other(name) => Some(format!("the filler `{name}` is not known")),
-            _ => None,
-        }),
-        _ => None,
+        _ => refusal_of_kind(layer),
     }
 }
 

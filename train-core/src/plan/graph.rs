@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use caffe_proto::net::{Layer, LayerKind as K, LayerShapes, Net, Shapes};
+use caffe_proto::net::{Layer, LayerShapes, Net, Shapes};
 use kernels::Activation;
 
 use super::{Options, Plan, Step, Value, ValueId};
@@ -68,7 +68,7 @@ impl<'a> Graph<'a> {
                 None => self.input(name, shape),
             })
             .collect();
-        if layer.kind.is_source() && !matches!(layer.kind, K::DummyData(_)) {
+        if layer.is_given() {
             for (name, shape) in layer.tops.iter().zip(&shapes.tops) {
                 self.input(name, shape);
             }
