@@ -1,7 +1,7 @@
 //! How fast the operations are, as a share of what this machine can do at all.
 //!
 //! `cargo run --release -p kernels --example throughput [THREADS] [FILTER]` prints, for each shape, the best time, the
-//! median of the processor time that a run took, GFLOP/s (of a plain convolution's operations, whatever the algorithm)
+//! mean of the processor time that a run took, GFLOP/s (of a plain convolution's operations, whatever the algorithm)
 //! or GB/s, and the share of the limit measured in the same run: multiply-adds in registers, or a copy between two
 //! large arrays. Processor time does not see other programs' turns, so with one thread it can be trusted on a busy
 //! machine; with several it counts the time they wait for each other.
@@ -267,28 +267,28 @@ impl Bench<'_> {
             return Ok(());
         }
         let mut outcome = Ok(());
-        let (mut times, mut processor_times) = (Vec::new(), Vec::new());
+        let (mut times, mut spent) = (Vec::new(), 0.0);
         self.cpu.enter(&mut || {
-            let begin = Instant::now();
+            let (begin, spent_before) = (Instant::now(), processor_time());
             while (begin.elapsed().as_secs_f64() < 0.3 || times.len() < 20) && outcome.is_ok() {
-                let (start, spent) = (Instant::now(), processor_time());
+                let start = Instant::now();
                 outcome = operation();
                 times.push(start.elapsed().as_secs_f64());
-                processor_times.push((processor_time() - spent) / self.cpu.threads() as f64);
             }
+            // Of all runs at once: the system counts what a busy thread has spent only now and then.
+            spent = processor_time() - spent_before;
         });
         times.sort_by(f64::total_cmp);
-        processor_times.sort_by(f64::total_cmp);
-        let (best, median) = (times[0], processor_times[processor_times.len() / 2]);
+        let (best, mean) = (times[0], spent / (times.len() * self.cpu.threads()) as f64);
         let rate = |time: f64| match bytes {
             0.0 => (flops / time / 1e9, 100.0 * flops / time / self.flops, "GFLOP/s"),
             bytes => (bytes / time / 1e9, 100.0 * bytes / time / self.bytes, "GB/s"),
         };
-        let ((fast, share, unit), (usual, usual_share, _)) = (rate(best), rate(median));
+        let ((fast, share, unit), (usual, usual_share, _)) = (rate(best), rate(mean));
         println!(
             "{name:<48} {:>9.3} ms best {fast:>6.1} {unit} {share:>4.0} %   processor {:>9.3} ms {usual:>6.1} {usual_share:>4.0} %",
             best * 1e3,
-            median * 1e3
+            mean * 1e3
         );
         outcome
     }
