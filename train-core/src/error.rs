@@ -31,6 +31,15 @@ pub enum Error {
     /// Layers that cannot run: all there are.
     #[error("{} of the net's layers cannot run: {}", .0.len(), refusals(.0))]
     CannotRun(Vec<Refusal>),
+    /// Layers through which no gradient passes, in the way of one: all there are.
+    #[error("the net cannot be trained: {} of its layers pass no gradient on: {}", .0.len(), refusals(.0))]
+    CannotTrain(Vec<Refusal>),
+    /// There is nothing to make smaller.
+    #[error("the net `{net}` has no loss: give it a loss layer, or a layer with `loss_weight`")]
+    NoLoss {
+        /// The net's name.
+        net: String,
+    },
     /// A layer's values are at fault.
     #[error("layer `{layer}` ({kind}): {what}")]
     Values {

@@ -22,6 +22,8 @@ pub struct Executor<'b> {
     workspace: Buffer,
     /// The shapes that values have now: of most, what the plan says.
     shapes: Vec<Vec<usize>>,
+    /// Passes begun before this one.
+    passes: u64,
 }
 
 /// One step of a pass: a layer that computes something, with those that are computed along with it.
@@ -38,12 +40,12 @@ pub struct StepInfo {
 }
 
 /// One step, ready to run.
-struct Prepared {
-    operation: Box<dyn Operation>,
-    layer: String,
-    kind: String,
+pub(crate) struct Prepared {
+    pub(crate) operation: Box<dyn Operation>,
+    pub(crate) layer: String,
+    pub(crate) kind: String,
     /// Whether there is nothing to compute.
-    empty: bool,
+    pub(crate) empty: bool,
 }
 
 impl<'b> Executor<'b> {
@@ -55,7 +57,7 @@ impl<'b> Executor<'b> {
         options: &Options,
     ) -> Result<Self> {
         let plan = Plan::new(net, shapes, options)?;
-        let make = Make { net, shapes, params, backend };
+        let make = Make { net, shapes, params, backend, training: false };
         let prepare = |step: &Step| -> Result<Prepared> {
             let layer = &net.layers[step.layer];
             Ok(Prepared {
@@ -89,6 +91,7 @@ impl<'b> Executor<'b> {
             workspace: backend.allocate(workspace)?,
             shapes: plan.values.iter().map(|value| value.shape.clone()).collect(),
             plan,
+            passes: 0,
         };
         executor.run_constants(constants)?;
         Ok(executor)
@@ -150,6 +153,7 @@ impl<'b> Executor<'b> {
         let mut outcome = Ok(());
         let backend = self.backend;
         backend.enter(&mut || outcome = (0..self.operations.len()).try_for_each(|at| self.step(at)));
+        self.passes += 1;
         outcome
     }
 
@@ -169,6 +173,7 @@ impl<'b> Executor<'b> {
                 Ok(())
             });
         });
+        self.passes += 1;
         outcome
     }
 
@@ -229,6 +234,8 @@ impl<'b> Executor<'b> {
                 buffers: &mut self.buffers,
                 workspace: &mut self.workspace,
                 shapes: &mut self.shapes,
+                pass: 0,
+                training: None,
             })?;
         }
         Ok(())
@@ -242,25 +249,34 @@ impl<'b> Executor<'b> {
             buffers: &mut self.buffers,
             workspace: &mut self.workspace,
             shapes: &mut self.shapes,
+            pass: self.passes,
+            training: None,
         })
     }
 }
 
 impl Prepared {
-    fn run(&mut self, mut frame: Frame<'_>) -> Result<()> {
+    pub(crate) fn run(&mut self, mut frame: Frame<'_>) -> Result<()> {
         if self.empty {
             return Ok(());
         }
-        self.operation.forward(&mut frame).map_err(|source| Error::Layer {
-            layer: self.layer.clone(),
-            kind: self.kind.clone(),
-            source,
-        })
+        self.operation.forward(&mut frame).map_err(|source| self.refused(source))
+    }
+
+    pub(crate) fn differentiate(&mut self, mut frame: Frame<'_>) -> Result<()> {
+        if self.empty {
+            return Ok(());
+        }
+        self.operation.backward(&mut frame).map_err(|source| self.refused(source))
+    }
+
+    fn refused(&self, source: kernels::Error) -> Error {
+        Error::Layer { layer: self.layer.clone(), kind: self.kind.clone(), source }
     }
 }
 
 /// Prepares all steps, several at a time: packing a layer's weights is seldom enough work for all threads.
-fn prepare_all(
+pub(crate) fn prepare_all(
     backend: &dyn Backend,
     steps: &[Step],
     prepare: impl Fn(&Step) -> Result<Prepared> + Sync,
@@ -282,7 +298,7 @@ fn layers_of(step: &Step) -> impl Iterator<Item = usize> {
     layers.into_iter()
 }
 
-fn in_place(buffers: &mut [Option<Buffer>], storage: usize) -> &mut Buffer {
+pub(crate) fn in_place(buffers: &mut [Option<Buffer>], storage: usize) -> &mut Buffer {
     match &mut buffers[storage] {
         Some(buffer) => buffer,
         None => unreachable!("buffers are away only while a step runs"),

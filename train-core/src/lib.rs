@@ -35,7 +35,8 @@
 //! over the memory of those that are used up, and a net with layers that cannot run is refused with all their names.
 //! A second forward pass allocates nothing.
 //!
-//! How parameters follow their gradients is in [`optim`]; what is frozen, decays or is clipped, in [`hooks`].
+//! A [`Trainee`] is a net in training: it computes gradients, down to the lowest layer that learns, and no others. How
+//! parameters follow them is in [`optim`]; what is frozen, decays or is clipped, in [`hooks`].
 #![forbid(unsafe_code)]
 
 mod builder;
@@ -48,6 +49,7 @@ mod network;
 pub mod optim;
 mod params;
 mod plan;
+mod training;
 
 pub use builder::NetBuilder;
 pub use error::{Error, Refusal, Result};
@@ -55,3 +57,4 @@ pub use executor::{Executor, StepInfo};
 pub use network::Network;
 pub use params::{Match, MatchReport};
 pub use plan::{Options, Plan};
+pub use training::{Trainee, TrainingOptions};

@@ -13,6 +13,7 @@ use crate::executor::Executor;
 use crate::layers;
 use crate::params::{self, ByName, Match, MatchReport, Params};
 use crate::plan::Options;
+use crate::training::{Trainee, TrainingOptions};
 
 /// A definition that was resolved and checked, with the shapes of its inputs and the values of its parameters.
 #[derive(Clone, Debug)]
@@ -109,5 +110,16 @@ impl Network {
         let shapes = self.shapes()?;
         self.params.check(&self.net, &shapes)?;
         Executor::new(&self.net, &shapes, &self.params, backend, options)
+    }
+
+    /// Makes everything ready to train the net on `backend`. It should be one of the phase TRAIN.
+    ///
+    /// # Errors
+    /// Those of [`Network::executor`]; [`Error::NoLoss`](crate::Error::NoLoss); and
+    /// [`Error::CannotTrain`](crate::Error::CannotTrain) with every layer in a gradient's way.
+    pub fn trainee<'b>(&self, backend: &'b dyn Backend, options: &TrainingOptions) -> Result<Trainee<'b>> {
+        let shapes = self.shapes()?;
+        self.params.check(&self.net, &shapes)?;
+        Trainee::new(&self.net, &shapes, &self.params, backend, options)
     }
 }

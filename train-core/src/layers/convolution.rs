@@ -2,10 +2,10 @@
 
 use caffe_proto::net::LayerShapes;
 use caffe_proto::net::params::ConvolutionParams;
-use kernels::{Activation, Buffer, ConvGeometry, Epilogue};
+use kernels::{Activation, AxisGeometry, Backend, BackwardData, Buffer, ConvGeometry, Epilogue};
 
 use super::folding::Affine;
-use super::frame::{Frame, Make, Operation, one_top};
+use super::frame::{Frame, Make, Of, Operation, Weight, at_least, one_top_with_gradient};
 use super::{axis, count, extents};
 use crate::error::Result;
 use crate::plan::Step;
@@ -33,6 +33,8 @@ pub(super) fn convolution(
         bias,
         accumulate: step.accumulate.is_some(),
         activation: step.activation,
+        packed: 0,
+        data: None,
     }))
 }
 
@@ -63,21 +65,34 @@ pub(super) fn deconvolution(
         bias,
         accumulate: step.accumulate.is_some(),
         activation: step.activation,
+        packed: 0,
+        data: None,
     }))
 }
 
 /// N×C×spatial → N×(C·taps)×spatial.
 pub(super) fn im2col(make: &Make<'_>, step: &Step, p: &ConvolutionParams) -> Box<dyn Operation> {
     let geometry = geometry(p, make.shapes(step), false);
-    one_top(move |inputs, top| inputs.backend.im2col(&geometry, inputs.get(0), top))
+    one_top_with_gradient(
+        move |inputs, top| inputs.backend.im2col(&geometry, inputs.get(0), top),
+        move |frame| {
+            frame.overwrite(Of::Bottom(0), |inputs, dx| {
+                inputs.backend.im2col_backward(&geometry, inputs.top_gradient(0), dx)
+            })
+        },
+    )
 }
 
 /// A convolution of either kind with what happens on the results' way out.
 struct Product {
     prepared: Prepared,
-    bias: Option<Buffer>,
+    bias: Option<Weight>,
     accumulate: bool,
     activation: Activation,
+    /// The version of the weights that are packed: in training they change.
+    packed: u64,
+    /// The gradient of the bottoms, made when it is first wanted, and the version of its weights.
+    data: Option<(BackwardData, u64)>,
 }
 
 enum Prepared {
@@ -101,11 +116,17 @@ impl Operation for Product {
     }
 
     fn forward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()> {
-        let epilogue =
-            Epilogue { bias: self.bias.as_ref(), accumulate: self.accumulate, activation: self.activation };
+        if frame.training.is_some() {
+            self.repack(frame)?;
+        }
         for top in 0..frame.step.tops.len() {
             frame.produce(top, |inputs, y, workspace| {
                 let x = inputs.get(top);
+                let epilogue = Epilogue {
+                    bias: self.bias.as_ref().map(|bias| bias.get(inputs)),
+                    accumulate: self.accumulate,
+                    activation: self.activation,
+                };
                 match &self.prepared {
                     Prepared::Convolution(prepared) => {
                         inputs.backend.convolution_forward(prepared, x, &epilogue, y, workspace)
@@ -117,6 +138,113 @@ impl Operation for Product {
             })?;
         }
         Ok(())
+    }
+
+    fn backward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()> {
+        let tops = 0..frame.step.tops.len();
+        if tops.clone().any(|top| frame.wants(Of::Bottom(top))) {
+            self.prepare_data(frame)?;
+        }
+        for top in tops {
+            frame.add(Of::Param(1), |inputs, dbias| {
+                inputs.backend.bias_backward(&self.prepared.outputs(), inputs.top_gradient(top), dbias)
+            })?;
+            frame.gradient(Of::Param(0), |inputs, dweights, workspace, more| {
+                let (x, dy) = (inputs.get(top), inputs.top_gradient(top));
+                // The second top's comes on top of the first's.
+                self.prepared.filter_gradient(inputs.backend, x, dy, more || top > 0, dweights, workspace)
+            })?;
+            frame.gradient(Of::Bottom(top), |inputs, dx, workspace, more| {
+                let Some((data, _)) = &self.data else { unreachable!("it was made before") };
+                at_least(inputs.backend, workspace, data.workspace_len())?;
+                inputs.backend.convolution_backward_data(data, inputs.top_gradient(top), more, dx, workspace)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Product {
+    /// Packs the weights again if they were changed.
+    fn repack(&mut self, frame: &Frame<'_>) -> kernels::Result<()> {
+        let inputs = frame.inputs();
+        let version = inputs.version(0);
+        if self.packed != version {
+            self.packed = version;
+            match &mut self.prepared {
+                Prepared::Convolution(prepared) => {
+                    inputs.backend.convolution_repack(prepared, inputs.param(0))?;
+                }
+                Prepared::Deconvolution(prepared) => {
+                    inputs.backend.deconvolution_repack(prepared, inputs.param(0))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs the weights for the gradient of the bottoms, if they were changed.
+    fn prepare_data(&mut self, frame: &Frame<'_>) -> kernels::Result<()> {
+        let inputs = frame.inputs();
+        let (backend, version, weights) = (inputs.backend, inputs.version(0), inputs.param(0));
+        match &mut self.data {
+            Some((_, packed)) if *packed == version => {}
+            Some((data, packed)) => {
+                backend.convolution_backward_data_repack(data, weights)?;
+                *packed = version;
+            }
+            None => {
+                let data = match &self.prepared {
+                    Prepared::Convolution(prepared) => {
+                        backend.convolution_backward_data_prepare(prepared.geometry(), weights)?
+                    }
+                    Prepared::Deconvolution(prepared) => {
+                        backend.deconvolution_backward_data_prepare(prepared.geometry(), weights)?
+                    }
+                };
+                self.data = Some((data, version));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Prepared {
+    /// The tops' channels.
+    fn outputs(&self) -> AxisGeometry {
+        let (geometry, output) = match self {
+            Self::Convolution(prepared) => (prepared.geometry(), prepared.geometry().output()),
+            Self::Deconvolution(prepared) => {
+                (prepared.geometry(), prepared.geometry().deconvolution_output())
+            }
+        };
+        let inner = output.iter().product();
+        AxisGeometry { outer: geometry.batch, axis: geometry.output_channels, inner }
+    }
+
+    fn filter_gradient(
+        &self,
+        backend: &dyn Backend,
+        x: &Buffer,
+        dy: &Buffer,
+        more: bool,
+        dweights: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> kernels::Result<()> {
+        match self {
+            Self::Convolution(prepared) => {
+                let geometry = prepared.geometry();
+                let len = backend.convolution_backward_filter_workspace_len(geometry);
+                at_least(backend, workspace, len)?;
+                backend.convolution_backward_filter(geometry, x, dy, more, dweights, workspace)
+            }
+            Self::Deconvolution(prepared) => {
+                let geometry = prepared.geometry();
+                let len = backend.deconvolution_backward_filter_workspace_len(geometry);
+                at_least(backend, workspace, len)?;
+                backend.deconvolution_backward_filter(geometry, x, dy, more, dweights, workspace)
+            }
+        }
     }
 }
 
@@ -148,11 +276,11 @@ fn parameters(
     step: &Step,
     p: &ConvolutionParams,
     multiply: &dyn Fn(&Affine, &mut [f32]),
-) -> Result<(Buffer, Option<Buffer>)> {
+) -> Result<(Buffer, Option<Weight>)> {
     if let Some((weights, bias)) = folded(make, step, p.num_output, p.bias_term, multiply)? {
-        return Ok((weights, Some(bias)));
+        return Ok((weights, Some(Weight::Own(bias))));
     }
-    let bias = p.bias_term.then(|| make.param(step.layer, 1)).transpose()?;
+    let bias = p.bias_term.then(|| make.weight(step.layer, 1)).transpose()?;
     Ok((make.param(step.layer, 0)?, bias))
 }
 

@@ -6,7 +6,7 @@ use caffe_proto::net::params::{
 };
 use kernels::{ArgMaxOutput, AxisGeometry, Buffer, EltwiseOp, ReduceOp, RowsGeometry};
 
-use super::frame::{Make, Operation, one_top};
+use super::frame::{Inputs, Make, Of, Operation, one_top, one_top_with_gradient, with_gradient};
 use super::{axis, count, extents};
 use crate::plan::Step;
 
@@ -14,22 +14,29 @@ use crate::plan::Step;
 pub(super) fn eltwise(make: &Make<'_>, step: &Step, p: &EltwiseParams) -> Box<dyn Operation> {
     let len = count(&make.shapes(step).tops[0]) as usize;
     let Terms { bottoms, coefficients } = Terms::new(make.layer(step), p);
-    let operation = p.operation;
-    one_top(move |inputs, top| {
-        let op = match operation {
-            EltwiseOperation::Product => EltwiseOp::Product,
-            EltwiseOperation::Sum => EltwiseOp::Sum(&coefficients),
-            EltwiseOperation::Max => EltwiseOp::Max,
-        };
-        // On the stack: a pass allocates nothing, unless an Eltwise has more bottoms than any known net's.
-        let mut few: [&Buffer; FEW] = [inputs.get(0); FEW];
-        if bottoms.len() <= FEW {
-            few.iter_mut().zip(&bottoms).for_each(|(term, &bottom)| *term = inputs.get(bottom));
-            return inputs.backend.eltwise_forward(op, len, &few[..bottoms.len()], top);
-        }
-        let many: Vec<&Buffer> = bottoms.iter().map(|&bottom| inputs.get(bottom)).collect();
-        inputs.backend.eltwise_forward(op, len, &many, top)
-    })
+    let (operation, stable) = (p.operation, p.stable_product_gradient);
+    with_gradient(
+        (bottoms, coefficients),
+        move |(bottoms, coefficients), frame| {
+            let op = op(operation, coefficients);
+            frame.produce(0, |inputs, top, _| {
+                with_terms(inputs, bottoms, |terms| inputs.backend.eltwise_forward(op, len, terms, top))
+            })
+        },
+        move |(bottoms, coefficients), frame| {
+            let op = op(operation, coefficients);
+            for index in 0..bottoms.len() {
+                frame.overwrite(Of::Bottom(index), |inputs, dx| {
+                    let y = (!stable).then(|| inputs.top(0));
+                    let dy = inputs.top_gradient(0);
+                    with_terms(inputs, bottoms, |terms| {
+                        inputs.backend.eltwise_backward(op, len, index, terms, y, dy, dx)
+                    })
+                })?;
+            }
+            Ok(())
+        },
+    )
 }
 
 /// M…×K… → M…: everything from the axis on into one value.
@@ -44,7 +51,15 @@ pub(super) fn reduction(make: &Make<'_>, step: &Step, p: &ReductionParams) -> Bo
         ReductionOperation::SquareSum => ReduceOp::SumOfSquares,
         ReductionOperation::Mean => ReduceOp::Mean,
     };
-    one_top(move |inputs, top| inputs.backend.reduce_forward(op, &geometry, coefficient, inputs.get(0), top))
+    one_top_with_gradient(
+        move |inputs, top| inputs.backend.reduce_forward(op, &geometry, coefficient, inputs.get(0), top),
+        move |frame| {
+            frame.overwrite(Of::Bottom(0), |inputs, dx| {
+                let (x, dy) = (inputs.get(0), inputs.top_gradient(0));
+                inputs.backend.reduce_backward(op, &geometry, coefficient, Some(x), dy, dx)
+            })
+        },
+    )
 }
 
 /// The places, or values, of the largest: along an axis, or of a whole sample.
@@ -63,6 +78,30 @@ pub(super) fn arg_max(make: &Make<'_>, step: &Step, p: &ArgMaxParams) -> Box<dyn
 }
 
 const FEW: usize = 16;
+
+fn op(operation: EltwiseOperation, coefficients: &[f32]) -> EltwiseOp<'_> {
+    match operation {
+        EltwiseOperation::Product => EltwiseOp::Product,
+        EltwiseOperation::Sum => EltwiseOp::Sum(coefficients),
+        EltwiseOperation::Max => EltwiseOp::Max,
+    }
+}
+
+/// Calls `body` with the terms: from the stack, for a pass allocates nothing, unless an Eltwise has more bottoms than any
+/// known net's.
+fn with_terms(
+    inputs: &Inputs<'_>,
+    bottoms: &[usize],
+    body: impl FnOnce(&[&Buffer]) -> kernels::Result<()>,
+) -> kernels::Result<()> {
+    let mut few: [&Buffer; FEW] = [inputs.get(0); FEW];
+    if bottoms.len() <= FEW {
+        few.iter_mut().zip(bottoms).for_each(|(term, &bottom)| *term = inputs.get(bottom));
+        return body(&few[..bottoms.len()]);
+    }
+    let many: Vec<&Buffer> = bottoms.iter().map(|&bottom| inputs.get(bottom)).collect();
+    body(&many)
+}
 
 /// What an Eltwise combines, in order.
 struct Terms {

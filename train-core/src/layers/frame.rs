@@ -6,11 +6,11 @@ use kernels::{Backend, Buffer, CopyGeometry, HostBuffer};
 
 use crate::error::{Error, Result};
 use crate::params::Params;
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Step, ValueId};
 
 /// A step made ready: weights packed, sizes fixed.
 pub(crate) trait Operation: Send {
-    /// Floats of scratch memory it needs while it runs.
+    /// Floats of scratch memory it needs while it runs forward.
     fn workspace_len(&self) -> usize {
         0
     }
@@ -20,8 +20,13 @@ pub(crate) trait Operation: Send {
         None
     }
 
-    /// Computes the step's tops. Allocates nothing.
+    /// Computes the step's tops. Allocates nothing, but in a first pass of training.
     fn forward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()>;
+
+    /// Computes those gradients of the bottoms and parameters that the frame wants. Allocates nothing but in a first pass.
+    fn backward(&mut self, _frame: &mut Frame<'_>) -> kernels::Result<()> {
+        Err(kernels::Error::Geometry { op: "backward", what: "no gradient of it is computed".to_owned() })
+    }
 }
 
 impl<F: FnMut(&mut Frame<'_>) -> kernels::Result<()> + Send> Operation for F {
@@ -44,6 +49,28 @@ pub(crate) fn free_form(
     Box::new(body)
 }
 
+/// A step with one top, and with a gradient.
+pub(crate) fn one_top_with_gradient(
+    mut forward: impl FnMut(&Inputs<'_>, &mut Buffer) -> kernels::Result<()> + Send + 'static,
+    mut backward: impl FnMut(&mut Frame<'_>) -> kernels::Result<()> + Send + 'static,
+) -> Box<dyn Operation> {
+    with_gradient(
+        (),
+        move |(), frame| frame.produce(0, |inputs, top, _| forward(inputs, top)),
+        move |(), frame| backward(frame),
+    )
+}
+
+/// A step that does as it likes, with a gradient, and what it keeps from the one pass for the other.
+pub(crate) fn with_gradient<S, F, B>(kept: S, forward: F, backward: B) -> Box<dyn Operation>
+where
+    S: Send + 'static,
+    F: FnMut(&mut S, &mut Frame<'_>) -> kernels::Result<()> + Send + 'static,
+    B: FnMut(&mut S, &mut Frame<'_>) -> kernels::Result<()> + Send + 'static,
+{
+    Box::new(WithGradient { kept, forward, backward })
+}
+
 /// A step's view of memory.
 pub(crate) struct Frame<'a> {
     pub(crate) backend: &'a dyn Backend,
@@ -52,14 +79,74 @@ pub(crate) struct Frame<'a> {
     pub(crate) buffers: &'a mut [Option<Buffer>],
     pub(crate) workspace: &'a mut Buffer,
     pub(crate) shapes: &'a mut [Vec<usize>],
+    /// How many passes there were before.
+    pub(crate) pass: u64,
+    pub(crate) training: Option<Training<'a>>,
 }
 
-/// A step's inputs while one of its tops is computed.
+/// What a frame has in training besides.
+pub(crate) struct Training<'a> {
+    /// The gradient of each value, by storage, where there is one.
+    pub(crate) diffs: &'a mut [Option<Buffer>],
+    /// As long as the longest gradient that was added up so far.
+    pub(crate) scratch: &'a mut Option<Buffer>,
+    /// Which gradients are wanted; none while a forward pass runs.
+    pub(crate) flow: &'a Flow,
+    /// How often each parameter was changed, by storage.
+    pub(crate) versions: &'a [u64],
+    /// Whether nothing of the layer may change.
+    pub(crate) frozen: bool,
+}
+
+/// Which gradients a step computes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flow {
+    pub(crate) bottoms: Vec<Want>,
+    pub(crate) params: Vec<Want>,
+}
+
+/// What happens to one gradient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// It is not computed.
+    #[default]
+    Nothing,
+    /// It is the first of a pass: what there was is forgotten.
+    First,
+    /// It is added to what there is.
+    More,
+}
+
+/// What a gradient is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    Bottom(usize),
+    Param(usize),
+}
+
+/// A step's inputs while one of its tops or gradients is computed.
 pub(crate) struct Inputs<'a> {
     pub(crate) backend: &'a dyn Backend,
     plan: &'a Plan,
     step: &'a Step,
     buffers: &'a [Option<Buffer>],
+    diffs: &'a [Option<Buffer>],
+    versions: &'a [u64],
+}
+
+/// A parameter's values: the step's own, or in training those that an optimizer changes.
+pub(crate) enum Weight {
+    Own(Buffer),
+    Trained(usize),
+}
+
+impl Weight {
+    pub(crate) fn get<'b>(&'b self, inputs: &Inputs<'b>) -> &'b Buffer {
+        match self {
+            Self::Own(buffer) => buffer,
+            Self::Trained(index) => inputs.param(*index),
+        }
+    }
 }
 
 impl Frame<'_> {
@@ -69,15 +156,7 @@ impl Frame<'_> {
         top: usize,
         body: impl FnOnce(&Inputs<'_>, &mut Buffer, &mut Buffer) -> kernels::Result<()>,
     ) -> kernels::Result<()> {
-        let storage = self.plan.storage(self.step.tops[top]);
-        let Some(mut buffer) = self.buffers[storage].take() else {
-            unreachable!("a buffer is away only while it is written")
-        };
-        let inputs =
-            Inputs { backend: self.backend, plan: self.plan, step: self.step, buffers: self.buffers };
-        let result = body(&inputs, &mut buffer, self.workspace);
-        self.buffers[storage] = Some(buffer);
-        result
+        self.change(self.step.tops[top], body)
     }
 
     /// Computes two tops at once.
@@ -94,13 +173,171 @@ impl Frame<'_> {
         result
     }
 
+    /// Changes a parameter while the layer runs forward: in training only, and not of a frozen layer.
+    pub(crate) fn change_param(
+        &mut self,
+        index: usize,
+        body: impl FnOnce(&Inputs<'_>, &mut Buffer) -> kernels::Result<()>,
+    ) -> kernels::Result<()> {
+        self.change(self.step.params[index], |inputs, param, _| body(inputs, param))
+    }
+
     /// Says how many entries a top's axis has this time.
     pub(crate) fn set_extent(&mut self, top: usize, axis: usize, extent: usize) {
         self.shapes[self.step.tops[top]][axis] = extent;
     }
 
     pub(crate) fn inputs(&self) -> Inputs<'_> {
-        Inputs { backend: self.backend, plan: self.plan, step: self.step, buffers: self.buffers }
+        let (diffs, versions) = match &self.training {
+            Some(training) => (&*training.diffs, training.versions),
+            None => (&[][..], &[][..]),
+        };
+        let (backend, plan, step) = (self.backend, self.plan, self.step);
+        Inputs { backend, plan, step, buffers: self.buffers, diffs, versions }
+    }
+
+    fn change(
+        &mut self,
+        value: ValueId,
+        body: impl FnOnce(&Inputs<'_>, &mut Buffer, &mut Buffer) -> kernels::Result<()>,
+    ) -> kernels::Result<()> {
+        let storage = self.plan.storage(value);
+        let Some(mut buffer) = self.buffers[storage].take() else {
+            unreachable!("a buffer is away only while it is written")
+        };
+        let (diffs, versions) = match &self.training {
+            Some(training) => (&*training.diffs, training.versions),
+            None => (&[][..], &[][..]),
+        };
+        let (backend, plan, step) = (self.backend, self.plan, self.step);
+        let inputs = Inputs { backend, plan, step, buffers: self.buffers, diffs, versions };
+        let result = body(&inputs, &mut buffer, self.workspace);
+        self.buffers[storage] = Some(buffer);
+        result
+    }
+}
+
+/// Gradients.
+impl Frame<'_> {
+    /// Whether nothing of the layer may change, nor be left to chance.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.training.as_ref().is_some_and(|training| training.frozen)
+    }
+
+    pub(crate) fn wants(&self, of: Of) -> bool {
+        self.want(of) != Want::Nothing
+    }
+
+    /// Computes a gradient, if it is wanted. `body` gets the inputs, the gradient's memory, scratch memory that it makes as
+    /// long as it needs, and whether to add to what there is.
+    pub(crate) fn gradient(
+        &mut self,
+        of: Of,
+        body: impl FnOnce(&Inputs<'_>, &mut Buffer, &mut Buffer, bool) -> kernels::Result<()>,
+    ) -> kernels::Result<()> {
+        let want = self.want(of);
+        let (Some(training), true) = (&mut self.training, want != Want::Nothing) else { return Ok(()) };
+        let storage = self.plan.storage(match of {
+            Of::Bottom(index) => self.step.bottoms[index],
+            Of::Param(index) => self.step.params[index],
+        });
+        let Some(mut gradient) = training.diffs[storage].take() else {
+            unreachable!("what is wanted has memory, and is away only while it is written")
+        };
+        let inputs = Inputs {
+            backend: self.backend,
+            plan: self.plan,
+            step: self.step,
+            buffers: self.buffers,
+            diffs: training.diffs,
+            versions: training.versions,
+        };
+        let result = body(&inputs, &mut gradient, self.workspace, want == Want::More);
+        training.diffs[storage] = Some(gradient);
+        result
+    }
+
+    /// The same of a `body` that writes over what there is.
+    pub(crate) fn overwrite(
+        &mut self,
+        of: Of,
+        body: impl FnOnce(&Inputs<'_>, &mut Buffer) -> kernels::Result<()>,
+    ) -> kernels::Result<()> {
+        let mut scratch = self.training.as_mut().and_then(|training| training.scratch.take());
+        let result = self.gradient(of, |inputs, gradient, _, more| {
+            if !more {
+                return body(inputs, gradient);
+            }
+            let len = gradient.len();
+            let scratch = match &mut scratch {
+                Some(scratch) if scratch.len() >= len => scratch,
+                other => other.insert(inputs.backend.allocate(len)?),
+            };
+            body(inputs, scratch)?;
+            inputs.backend.axpy(1.0, len, scratch, gradient)
+        });
+        if let Some(training) = &mut self.training {
+            *training.scratch = scratch;
+        }
+        result
+    }
+
+    /// The same of a `body` that adds to what there is.
+    pub(crate) fn add(
+        &mut self,
+        of: Of,
+        body: impl FnOnce(&Inputs<'_>, &mut Buffer) -> kernels::Result<()>,
+    ) -> kernels::Result<()> {
+        self.gradient(of, |inputs, gradient, _, more| {
+            if !more {
+                inputs.backend.fill(gradient, gradient.len(), 0.0)?;
+            }
+            body(inputs, gradient)
+        })
+    }
+
+    /// The gradient of top 0 is that of the bottom or parameter.
+    pub(crate) fn pass_on(&mut self, of: Of) -> kernels::Result<()> {
+        self.gradient(of, |inputs, gradient, _, more| {
+            let dy = inputs.top_gradient(0);
+            if more {
+                return inputs.backend.axpy(1.0, gradient.len(), dy, gradient);
+            }
+            inputs.copy(dy, gradient)
+        })
+    }
+
+    fn want(&self, of: Of) -> Want {
+        let wants = self.training.as_ref().and_then(|training| match of {
+            Of::Bottom(index) => training.flow.bottoms.get(index),
+            Of::Param(index) => training.flow.params.get(index),
+        });
+        wants.copied().unwrap_or_default()
+    }
+}
+
+impl Inputs<'_> {
+    /// How often a parameter was changed.
+    pub(crate) fn version(&self, param: usize) -> u64 {
+        let storage = self.plan.storage(self.step.params[param]);
+        self.versions.get(storage).copied().unwrap_or(0)
+    }
+}
+
+impl<'a> Inputs<'a> {
+    /// A parameter, in training.
+    pub(crate) fn param(&self, index: usize) -> &'a Buffer {
+        present(self.buffers, self.plan.storage(self.step.params[index]))
+    }
+
+    /// A top's values, in a backward pass.
+    pub(crate) fn top(&self, index: usize) -> &'a Buffer {
+        present(self.buffers, self.plan.storage(self.step.tops[index]))
+    }
+
+    /// A top's gradient, in a backward pass.
+    pub(crate) fn top_gradient(&self, index: usize) -> &'a Buffer {
+        present(self.diffs, self.plan.storage(self.step.tops[index]))
     }
 }
 
@@ -150,6 +387,8 @@ pub(crate) struct Make<'a> {
     pub(crate) shapes: &'a Shapes,
     pub(crate) params: &'a Params,
     pub(crate) backend: &'a dyn Backend,
+    /// Whether there will be backward passes, and parameters are values of the plan.
+    pub(crate) training: bool,
 }
 
 impl<'a> Make<'a> {
@@ -170,6 +409,11 @@ impl<'a> Make<'a> {
     pub(crate) fn param(&self, layer: usize, index: usize) -> Result<Buffer> {
         let blob = self.params.value(self.net, self.shapes, layer, index)?;
         self.upload(&blob, |buffer| buffer.as_slice().is_some())
+    }
+
+    /// A parameter's values, wherever they are to be.
+    pub(crate) fn weight(&self, layer: usize, index: usize) -> Result<Weight> {
+        Ok(if self.training { Weight::Trained(index) } else { Weight::Own(self.param(layer, index)?) })
     }
 
     /// The same of the weights of an inner product, whatever their alignment.
@@ -224,5 +468,41 @@ impl<'a> Make<'a> {
             Ok(())
         })?;
         failed.map_or(Ok(buffer), |error| Err(error.into()))
+    }
+}
+
+struct WithGradient<S, F, B> {
+    kept: S,
+    forward: F,
+    backward: B,
+}
+
+impl<S, F, B> Operation for WithGradient<S, F, B>
+where
+    S: Send,
+    F: FnMut(&mut S, &mut Frame<'_>) -> kernels::Result<()> + Send,
+    B: FnMut(&mut S, &mut Frame<'_>) -> kernels::Result<()> + Send,
+{
+    fn forward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()> {
+        (self.forward)(&mut self.kept, frame)
+    }
+
+    fn backward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()> {
+        (self.backward)(&mut self.kept, frame)
+    }
+}
+
+/// Makes scratch memory at least so long.
+pub(crate) fn at_least(backend: &dyn Backend, buffer: &mut Buffer, len: usize) -> kernels::Result<()> {
+    if buffer.len() < len {
+        *buffer = backend.allocate(len)?;
+    }
+    Ok(())
+}
+
+fn present(buffers: &[Option<Buffer>], storage: usize) -> &Buffer {
+    match &buffers[storage] {
+        Some(buffer) => buffer,
+        None => unreachable!("planned in a buffer of its own"),
     }
 }

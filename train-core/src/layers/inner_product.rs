@@ -1,10 +1,10 @@
 //! Products with a matrix, and rows of one.
 
 use caffe_proto::net::params::{EmbedParams, InnerProductParams};
-use kernels::{Activation, Backend, Buffer, EmbedGeometry, Epilogue, InnerProductGeometry};
+use kernels::{Activation, AxisGeometry, Backend, Buffer, EmbedGeometry, Epilogue, InnerProductGeometry};
 
 use super::convolution::folded;
-use super::frame::{Frame, Make, Operation, one_top};
+use super::frame::{Frame, Inputs, Make, Of, Operation, Weight, at_least, one_top_with_gradient};
 use super::{axis, count};
 use crate::error::Result;
 use crate::plan::Step;
@@ -32,13 +32,20 @@ pub(super) fn inner_product(
         }
     })?;
     let (weights, bias) = if let Some((weights, bias)) = folded {
-        (weights, Some(bias))
+        (Weight::Own(weights), Some(Weight::Own(bias)))
     } else {
-        let bias = p.bias_term.then(|| make.param(step.layer, 1)).transpose()?;
-        (matrix(make, step.layer, 0, p.transpose)?, bias)
+        let bias = p.bias_term.then(|| make.weight(step.layer, 1)).transpose()?;
+        let weights = if make.training {
+            Weight::Trained(0)
+        } else {
+            Weight::Own(matrix(make, step.layer, 0, p.transpose)?)
+        };
+        (weights, bias)
     };
     Ok(Box::new(Product {
-        linear: Linear::new(make.backend, geometry, weights),
+        geometry,
+        weights,
+        workspace: make.backend.inner_product_workspace_len(&geometry),
         bias,
         accumulate: step.accumulate.is_some(),
         activation: step.activation,
@@ -47,16 +54,28 @@ pub(super) fn inner_product(
 
 /// Indices of any shape → the same shape ×N.
 pub(super) fn embed(make: &Make<'_>, step: &Step, p: &EmbedParams) -> Result<Box<dyn Operation>> {
-    let table = make.param(step.layer, 0)?;
-    let bias = p.bias_term.then(|| make.param(step.layer, 1)).transpose()?;
+    let table = make.weight(step.layer, 0)?;
+    let bias = p.bias_term.then(|| make.weight(step.layer, 1)).transpose()?;
     let geometry = EmbedGeometry {
         count: count(&make.shapes(step).bottoms[0]),
         rows: p.input_dim as u32,
         length: p.num_output as u32,
     };
-    Ok(one_top(move |inputs, top| {
-        inputs.backend.embed_forward(&geometry, inputs.get(0), &table, bias.as_ref(), top)
-    }))
+    Ok(one_top_with_gradient(
+        move |inputs, top| {
+            let bias = bias.as_ref().map(|bias| bias.get(inputs));
+            inputs.backend.embed_forward(&geometry, inputs.get(0), table.get(inputs), bias, top)
+        },
+        move |frame| {
+            frame.add(Of::Param(0), |inputs, dtable| {
+                inputs.backend.embed_backward(&geometry, inputs.get(0), inputs.top_gradient(0), dtable)
+            })?;
+            let columns = AxisGeometry { outer: geometry.count, axis: geometry.length, inner: 1 };
+            frame.add(Of::Param(1), |inputs, dbias| {
+                inputs.backend.bias_backward(&columns, inputs.top_gradient(0), dbias)
+            })
+        },
+    ))
 }
 
 /// The values of a matrix to multiply with: a file's own pages, wherever the kernels take them.
@@ -66,13 +85,13 @@ fn matrix(make: &Make<'_>, layer: usize, index: usize, transpose: bool) -> Resul
 
 /// A matrix to multiply with.
 pub(super) struct Linear {
-    geometry: InnerProductGeometry,
-    weights: Buffer,
+    pub(super) geometry: InnerProductGeometry,
+    weights: Weight,
     workspace: usize,
 }
 
 impl Linear {
-    pub(super) fn new(backend: &dyn Backend, geometry: InnerProductGeometry, weights: Buffer) -> Self {
+    pub(super) fn new(backend: &dyn Backend, geometry: InnerProductGeometry, weights: Weight) -> Self {
         Self { workspace: backend.inner_product_workspace_len(&geometry), geometry, weights }
     }
 
@@ -82,33 +101,89 @@ impl Linear {
 
     pub(super) fn forward(
         &self,
-        backend: &dyn Backend,
+        inputs: &Inputs<'_>,
         x: &Buffer,
         epilogue: &Epilogue<'_>,
         y: &mut Buffer,
         workspace: &mut Buffer,
     ) -> kernels::Result<()> {
-        backend.inner_product_forward(&self.geometry, &self.weights, x, epilogue, y, workspace)
+        let weights = self.weights.get(inputs);
+        inputs.backend.inner_product_forward(&self.geometry, weights, x, epilogue, y, workspace)
+    }
+
+    /// The gradient of x: of as many rows as there are at once, or of another number.
+    pub(super) fn backward_data(
+        &self,
+        inputs: &Inputs<'_>,
+        batch: u32,
+        dy: &Buffer,
+        more: bool,
+        dx: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> kernels::Result<()> {
+        let (backend, geometry) = (inputs.backend, InnerProductGeometry { batch, ..self.geometry });
+        at_least(backend, workspace, backend.inner_product_backward_data_workspace_len(&geometry))?;
+        let weights = self.weights.get(inputs);
+        backend.inner_product_backward_data(&geometry, weights, dy, more, dx, workspace)
+    }
+
+    /// The gradient of the matrix, added to what there is.
+    pub(super) fn backward_filter(
+        &self,
+        backend: &dyn Backend,
+        batch: u32,
+        x: &Buffer,
+        dy: &Buffer,
+        dweights: &mut Buffer,
+        workspace: &mut Buffer,
+    ) -> kernels::Result<()> {
+        let geometry = InnerProductGeometry { batch, ..self.geometry };
+        at_least(backend, workspace, backend.inner_product_backward_filter_workspace_len(&geometry))?;
+        backend.inner_product_backward_filter(&geometry, x, dy, true, dweights, workspace)
     }
 }
 
 struct Product {
-    linear: Linear,
-    bias: Option<Buffer>,
+    geometry: InnerProductGeometry,
+    weights: Weight,
+    workspace: usize,
+    bias: Option<Weight>,
     accumulate: bool,
     activation: Activation,
 }
 
 impl Operation for Product {
     fn workspace_len(&self) -> usize {
-        self.linear.workspace_len()
+        self.workspace
     }
 
     fn forward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()> {
-        let epilogue =
-            Epilogue { bias: self.bias.as_ref(), accumulate: self.accumulate, activation: self.activation };
         frame.produce(0, |inputs, y, workspace| {
-            self.linear.forward(inputs.backend, inputs.get(0), &epilogue, y, workspace)
+            let epilogue = Epilogue {
+                bias: self.bias.as_ref().map(|bias| bias.get(inputs)),
+                accumulate: self.accumulate,
+                activation: self.activation,
+            };
+            let (weights, x) = (self.weights.get(inputs), inputs.get(0));
+            inputs.backend.inner_product_forward(&self.geometry, weights, x, &epilogue, y, workspace)
+        })
+    }
+
+    fn backward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()> {
+        let geometry = &self.geometry;
+        let columns = AxisGeometry { outer: geometry.batch, axis: geometry.outputs, inner: 1 };
+        frame.add(Of::Param(1), |inputs, dbias| {
+            inputs.backend.bias_backward(&columns, inputs.top_gradient(0), dbias)
+        })?;
+        frame.gradient(Of::Param(0), |inputs, dweights, workspace, more| {
+            let (backend, x, dy) = (inputs.backend, inputs.get(0), inputs.top_gradient(0));
+            at_least(backend, workspace, backend.inner_product_backward_filter_workspace_len(geometry))?;
+            backend.inner_product_backward_filter(geometry, x, dy, more, dweights, workspace)
+        })?;
+        frame.gradient(Of::Bottom(0), |inputs, dx, workspace, more| {
+            let (backend, dy) = (inputs.backend, inputs.top_gradient(0));
+            at_least(backend, workspace, backend.inner_product_backward_data_workspace_len(geometry))?;
+            backend.inner_product_backward_data(geometry, inputs.param(0), dy, more, dx, workspace)
         })
     }
 }

@@ -22,6 +22,7 @@ mod resize;
 mod scale;
 mod select;
 
+use caffe_proto::net::params::PoolMethod;
 use caffe_proto::net::{Filler, Layer, LayerKind as K, LayerShapes};
 use caffe_proto::proto::Phase;
 use kernels::{Activation, MAX_AXES, MAX_SPATIAL};
@@ -29,7 +30,7 @@ use kernels::{Activation, MAX_AXES, MAX_SPATIAL};
 use crate::error::Result;
 use crate::plan::Step;
 
-pub(crate) use frame::{Frame, Make, Operation};
+pub(crate) use frame::{Flow, Frame, Make, Operation, Training, Want};
 
 /// Makes a step ready to run.
 pub(crate) fn make(make: &Make<'_>, step: &Step) -> Result<Box<dyn Operation>> {
@@ -67,8 +68,11 @@ pub(crate) fn make(make: &Make<'_>, step: &Step) -> Result<Box<dyn Operation>> {
         K::Interp(p) => Ok(resize::interp(make, step, p)?),
         K::Upsample(p) => Ok(resize::upsample(make, step, p)),
         K::Parameter { .. } => {
-            let buffer = make.param(step.layer, 0)?;
-            Ok(frame::one_top(move |inputs, top| inputs.copy(&buffer, top)))
+            let values = make.weight(step.layer, 0)?;
+            Ok(frame::one_top_with_gradient(
+                move |inputs, top| inputs.copy(values.get(inputs), top),
+                |frame| frame.pass_on(frame::Of::Param(0)),
+            ))
         }
         K::Lstm(p) => recurrent::lstm(make, step, p),
         K::Rnn(p) => recurrent::rnn(make, step, p),
@@ -148,6 +152,46 @@ pub(crate) fn refusal(layer: &Layer, shapes: &LayerShapes) -> Option<String> {
         }
         _ => refusal_of_kind(layer),
     }
+}
+
+/// Why no gradient passes from a layer's tops to a bottom, or with none to its parameters, if none does.
+pub(crate) fn gradient_refusal(layer: &Layer, bottom: Option<usize>) -> Option<String> {
+    let second = bottom.is_some_and(|bottom| bottom > 0);
+    let none = match &layer.kind {
+        K::Eltwise(_) if layer.tops.first().is_some_and(|top| layer.bottoms.contains(top)) => {
+            return Some("in place it sees its own partial results: give its top another name".to_owned());
+        }
+        K::Pooling(p) if p.method == PoolMethod::Stochastic && layer.phase == Phase::Test => {
+            return Some("stochastic pooling has a gradient in the phase TRAIN only".to_owned());
+        }
+        K::Spp(p) if p.method == PoolMethod::Stochastic => {
+            return Some("a pyramid of stochastic pooling".to_owned());
+        }
+        K::ArgMax(_)
+        | K::Accuracy(_)
+        | K::PriorBox(_)
+        | K::DetectionOutput(_)
+        | K::Threshold { .. }
+        | K::DummyData(_) => true,
+        K::Embed(_) => bottom.is_some(),
+        K::Crop(_)
+        | K::BatchReindex
+        | K::Upsample(_)
+        | K::SoftmaxWithLoss(_)
+        | K::InfogainLoss(_)
+        | K::MultinomialLogisticLoss
+        | K::SigmoidCrossEntropyLoss(_)
+        | K::HingeLoss { .. } => second,
+        K::Lstm(_) | K::Rnn(_) => bottom == Some(1),
+        K::LstmUnit => bottom == Some(2),
+        K::ContrastiveLoss(_) | K::SmoothL1Loss { .. } => bottom.is_some_and(|bottom| bottom > 1),
+        K::Filter => bottom.is_some_and(|bottom| bottom + 1 == layer.bottoms.len()),
+        _ => false,
+    };
+    none.then(|| match bottom {
+        Some(bottom) => format!("its results do not follow `{}` smoothly", layer.bottoms[bottom]),
+        None => "its results do not follow its parameters smoothly".to_owned(),
+    })
 }
 
 /// Whether the top is the bottom, under another name or shape.

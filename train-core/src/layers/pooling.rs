@@ -4,7 +4,7 @@ use caffe_proto::net::params::{self, PoolingParams, SppParams};
 use caffe_proto::proto::Phase;
 use kernels::{Buffer, CopyGeometry, PoolGeometry, PoolMethod};
 
-use super::frame::{Make, Operation, free_form, one_top};
+use super::frame::{Make, Of, Operation, at_least, with_gradient};
 use super::{count, image};
 use crate::error::Result;
 use crate::params::Stream;
@@ -27,24 +27,50 @@ pub(super) fn pooling(make: &Make<'_>, step: &Step, p: &PoolingParams) -> Result
         pad: pair(p.pad),
         method: method(p.method, layer.phase),
     };
-    if geometry.method == PoolMethod::StochasticTrain {
-        let mut random = Stream::new(make.params.seed(), &layer.name, 0);
-        let mut drawn = vec![0.0; count(&shapes.tops[0]) as usize];
-        let mut buffer = make.backend.allocate(drawn.len())?;
-        return Ok(one_top(move |inputs, top| {
-            drawn.fill_with(|| random.unit() as f32);
-            inputs.backend.write(&mut buffer, 0, &drawn)?;
-            inputs.backend.pooling_forward(&geometry, inputs.get(0), top, None, Some(&buffer))
-        }));
-    }
-    if shapes.tops.len() == 2 {
-        return Ok(free_form(move |frame| {
-            frame.produce_two(|inputs, top, mask| {
-                inputs.backend.pooling_forward(&geometry, inputs.get(0), top, Some(mask), None)
+    let places = count(&shapes.tops[0]) as usize;
+    let chooses = matches!(geometry.method, PoolMethod::Max | PoolMethod::StochasticTrain);
+    let has_mask_top = shapes.tops.len() == 2;
+    let mask_len = if make.training && chooses && !has_mask_top { places } else { 0 };
+    let drawn = if geometry.method == PoolMethod::StochasticTrain { places } else { 0 };
+    let kept = Kept {
+        mask: make.backend.allocate(mask_len)?,
+        drawn: vec![0.0; drawn],
+        random: make.backend.allocate(drawn)?,
+    };
+    let (seed, name) = (make.params.seed(), layer.name.clone());
+    Ok(with_gradient(
+        kept,
+        move |kept, frame| {
+            if drawn > 0 {
+                let mut random = Stream::new(seed, &name, frame.pass as usize);
+                kept.drawn.fill_with(|| random.unit() as f32);
+                frame.backend.write(&mut kept.random, 0, &kept.drawn)?;
+            }
+            let random = (drawn > 0).then_some(&kept.random);
+            if has_mask_top {
+                return frame.produce_two(|inputs, top, mask| {
+                    inputs.backend.pooling_forward(&geometry, inputs.get(0), top, Some(mask), random)
+                });
+            }
+            let mask = (mask_len > 0).then_some(&mut kept.mask);
+            frame.produce(0, |inputs, top, _| {
+                inputs.backend.pooling_forward(&geometry, inputs.get(0), top, mask, random)
             })
-        }));
-    }
-    Ok(one_top(move |inputs, top| inputs.backend.pooling_forward(&geometry, inputs.get(0), top, None, None)))
+        },
+        move |kept, frame| {
+            frame.overwrite(Of::Bottom(0), |inputs, dx| {
+                let mask = chooses.then(|| if has_mask_top { inputs.top(1) } else { &kept.mask });
+                inputs.backend.pooling_backward(&geometry, mask, inputs.top_gradient(0), dx)
+            })
+        },
+    ))
+}
+
+/// What a pooling keeps for its gradient, and what it draws.
+struct Kept {
+    mask: Buffer,
+    drawn: Vec<f32>,
+    random: Buffer,
 }
 
 /// N×C×H×W → N×(C·bins): one pooling a level, side by side; of a single level N×C×1×1.
@@ -68,15 +94,38 @@ pub(super) fn spp(make: &Make<'_>, step: &Step, p: &SppParams) -> Result<Box<dyn
         levels.push((geometry, CopyGeometry::concat(batch, columns, 1, start, part), part));
         start += part;
     }
-    let longest = levels.iter().map(|&(_, _, part)| batch * part).max().unwrap_or(0);
-    let mut pooled: Buffer = make.backend.allocate(longest as usize)?;
-    Ok(one_top(move |inputs, top| {
-        for (geometry, copy, _) in &levels {
-            inputs.backend.pooling_forward(geometry, inputs.get(0), &mut pooled, None, None)?;
-            inputs.backend.transform_tensor(copy, &pooled, top)?;
-        }
-        Ok(())
-    }))
+    let longest = levels.iter().map(|&(_, _, part)| batch * part).max().unwrap_or(0) as usize;
+    let masks = levels.iter().map(|&(geometry, _, part)| {
+        let mask = make.training && geometry.method == PoolMethod::Max;
+        make.backend.allocate(if mask { (batch * part) as usize } else { 0 })
+    });
+    let masks = masks.collect::<kernels::Result<Vec<_>>>()?;
+    let pooled: Buffer = make.backend.allocate(longest)?;
+    Ok(with_gradient(
+        (levels, masks, pooled, make.backend.allocate(0)?),
+        |(levels, masks, pooled, _), frame| {
+            frame.produce(0, |inputs, top, _| {
+                for ((geometry, copy, _), mask) in levels.iter().zip(masks) {
+                    let mask = if mask.is_empty() { None } else { Some(mask) };
+                    inputs.backend.pooling_forward(geometry, inputs.get(0), pooled, mask, None)?;
+                    inputs.backend.transform_tensor(copy, pooled, top)?;
+                }
+                Ok(())
+            })
+        },
+        |(levels, masks, pooled, part), frame| {
+            frame.add(Of::Bottom(0), |inputs, dx| {
+                at_least(inputs.backend, part, dx.len())?;
+                for ((geometry, copy, _), mask) in levels.iter().zip(masks) {
+                    inputs.backend.transform_tensor_backward(copy, inputs.top_gradient(0), false, pooled)?;
+                    let mask = if mask.is_empty() { None } else { Some(&*mask) };
+                    inputs.backend.pooling_backward(geometry, mask, pooled, part)?;
+                    inputs.backend.axpy(1.0, dx.len(), part, dx)?;
+                }
+                Ok(())
+            })
+        },
+    ))
 }
 
 fn method(method: params::PoolMethod, phase: Phase) -> PoolMethod {

@@ -2,10 +2,9 @@
 
 use caffe_proto::net::Filler;
 use caffe_proto::net::params::DummyDataParams;
-use kernels::EltwiseOp;
 
 use super::count;
-use super::frame::{Make, Operation, free_form, one_top};
+use super::frame::{Make, Of, Operation, free_form, with_gradient};
 use crate::error::Result;
 use crate::params::{Stream, fill};
 use crate::plan::Step;
@@ -13,15 +12,32 @@ use crate::plan::Step;
 /// In training: 0 with probability `ratio`, else x / (1 − ratio). In testing it is no step at all.
 pub(super) fn dropout(make: &Make<'_>, step: &Step, ratio: f32) -> Result<Box<dyn Operation>> {
     let len = count(&make.shapes(step).tops[0]) as usize;
-    let mut random = Stream::new(make.params.seed(), &make.layer(step).name, 0);
-    let mut drawn = vec![0.0; len];
-    let mut mask = make.backend.allocate(len)?;
-    let kept = 1.0 / (1.0 - ratio);
-    Ok(one_top(move |inputs, top| {
-        drawn.fill_with(|| if random.unit() < f64::from(ratio) { 0.0 } else { kept });
-        inputs.backend.write(&mut mask, 0, &drawn)?;
-        inputs.backend.eltwise_forward(EltwiseOp::Product, len, &[inputs.get(0), &mask], top)
-    }))
+    let (seed, name) = (make.params.seed(), make.layer(step).name.clone());
+    let kept = (vec![0.0; len], make.backend.allocate(len)?);
+    Ok(with_gradient(
+        kept,
+        move |(drawn, random), frame| {
+            // What is held as it is drops nothing.
+            if frame.is_frozen() {
+                return frame.produce(0, |inputs, top, _| inputs.copy(inputs.get(0), top));
+            }
+            // A pass's numbers depend on its number alone, so a run that goes on draws what an unbroken one would.
+            let mut stream = Stream::new(seed, &name, frame.pass as usize);
+            drawn.fill_with(|| stream.unit() as f32);
+            frame.backend.write(random, 0, drawn)?;
+            frame.produce(0, |inputs, top, _| {
+                inputs.backend.dropout(ratio, len, random, Some(inputs.get(0)), top)
+            })
+        },
+        move |(_, random), frame| {
+            if frame.is_frozen() {
+                return frame.pass_on(Of::Bottom(0));
+            }
+            frame.overwrite(Of::Bottom(0), |inputs, dx| {
+                inputs.backend.dropout(ratio, len, random, Some(inputs.top_gradient(0)), dx)
+            })
+        },
+    ))
 }
 
 /// Tops that fillers fill: once when all are constants, else anew in every pass.

@@ -1,10 +1,12 @@
 //! LSTM and RNN: Caffe unrolls them into nets, here they are loops.
 
 use caffe_proto::net::params::RecurrentParams;
-use kernels::{Activation, AxisGeometry, Buffer, CopyGeometry, Epilogue, InnerProductGeometry, LstmGeometry};
+use kernels::{
+    Activation, AxisGeometry, Backend, Buffer, CopyGeometry, Epilogue, InnerProductGeometry, LstmGeometry,
+};
 
 use super::count;
-use super::frame::{Frame, Inputs, Make, Operation, free_form};
+use super::frame::{Frame, Inputs, Make, Of, Operation, Weight, with_gradient};
 use super::inner_product::Linear;
 use crate::error::Result;
 use crate::plan::Step;
@@ -13,8 +15,15 @@ use crate::plan::Step;
 pub(super) fn lstm(make: &Make<'_>, step: &Step, p: &RecurrentParams) -> Result<Box<dyn Operation>> {
     let sequence = Sequence::new(make, step, p, 2, 4)?;
     let geometry = LstmGeometry { batch: sequence.streams, hidden: sequence.hidden };
-    let cell = make.backend.allocate((sequence.streams * sequence.hidden) as usize)?;
-    Ok(Box::new(Lstm { sequence, geometry, cell }))
+    let state = (sequence.streams * sequence.hidden) as usize;
+    let all = if make.training { state * sequence.steps as usize } else { 0 };
+    Ok(Box::new(Lstm {
+        geometry,
+        cell: make.backend.allocate(state)?,
+        cells: make.backend.allocate(all)?,
+        cell_gradient: make.backend.allocate(if all > 0 { state } else { 0 })?,
+        sequence,
+    }))
 }
 
 /// As [`lstm`], with h alone: h' = tanh(W_hh·h + W_xh·x + b_h), o = tanh(W_ho·h' + b_o).
@@ -22,9 +31,19 @@ pub(super) fn rnn(make: &Make<'_>, step: &Step, p: &RecurrentParams) -> Result<B
     let sequence = Sequence::new(make, step, p, 1, 1)?;
     let first = make.shapes(step).params.len() - 2;
     let output = product(make, step, first, sequence.streams, sequence.hidden, sequence.hidden)?;
-    let bias = make.param(step.layer, first + 1)?;
-    let result = make.backend.allocate((sequence.streams * sequence.hidden) as usize)?;
-    Ok(Box::new(Rnn { sequence, output, bias, result }))
+    let bias = make.weight(step.layer, first + 1)?;
+    let state = (sequence.streams * sequence.hidden) as usize;
+    let all = if make.training { state * sequence.steps as usize } else { 0 };
+    Ok(Box::new(Rnn {
+        output,
+        bias,
+        first,
+        result: make.backend.allocate(state)?,
+        states: make.backend.allocate(all)?,
+        output_gradients: make.backend.allocate(all)?,
+        state_gradients: make.backend.allocate(all)?,
+        sequence,
+    }))
 }
 
 /// c 1×N×H, gates 1×N×4H, marks 1×N → c, h.
@@ -33,12 +52,24 @@ pub(super) fn lstm_unit(make: &Make<'_>, step: &Step) -> Result<Box<dyn Operatio
     let geometry = LstmGeometry { batch: bottom[1] as u32, hidden: bottom[2] as u32 };
     let len = count(bottom);
     let copy = CopyGeometry::concat(1, len, 1, 0, len);
-    Ok(free_form(move |frame| {
-        frame.produce_two(|inputs, c, h| {
-            inputs.backend.transform_tensor(&copy, inputs.get(0), c)?;
-            inputs.backend.lstm_unit_forward(&geometry, inputs.get(1), inputs.get(2), c, h)
-        })
-    }))
+    let gradients = |len: u32| make.backend.allocate(if make.training { len as usize } else { 0 });
+    Ok(with_gradient(
+        (gradients(len)?, gradients(4 * len)?),
+        move |_, frame| {
+            frame.produce_two(|inputs, c, h| {
+                inputs.backend.transform_tensor(&copy, inputs.get(0), c)?;
+                inputs.backend.lstm_unit_forward(&geometry, inputs.get(1), inputs.get(2), c, h)
+            })
+        },
+        move |(dc, dgates), frame| {
+            let inputs = frame.inputs();
+            inputs.backend.transform_tensor(&copy, inputs.top_gradient(0), dc)?;
+            let (c, gates, marks, dh) = (inputs.get(0), inputs.get(1), inputs.get(2), inputs.top_gradient(1));
+            inputs.backend.lstm_unit_backward(&geometry, gates, marks, c, dh, dc, dgates)?;
+            frame.overwrite(Of::Bottom(0), |inputs, dx| inputs.copy(dc, dx))?;
+            frame.overwrite(Of::Bottom(1), |inputs, dx| inputs.copy(dgates, dx))
+        },
+    ))
 }
 
 /// What both kinds have: the input's share of all gates, computed for all steps at once, and the state's, step by step.
@@ -49,7 +80,7 @@ struct Sequence {
     /// Width of a step's sums.
     width: u32,
     input: Linear,
-    input_bias: Buffer,
+    input_bias: Weight,
     fixed: Option<Linear>,
     recurrent: Linear,
     /// T×N×width.
@@ -66,6 +97,27 @@ struct Sequence {
     carried: Buffer,
     /// The bottom that has the first state, if the net gives it.
     first_state: Option<usize>,
+    /// What is kept for the backward pass, in training.
+    record: Record,
+}
+
+/// What a sequence keeps of its forward pass, and where its gradients are computed. Empty but in training.
+struct Record {
+    /// T×N×width: every step's sums.
+    sums: Buffer,
+    /// T×N×H: every state that went into a step.
+    carried: Buffer,
+    /// T×N×width: the gradient of the sums.
+    gradients: Buffer,
+    /// N×width: one step's, and of all steps together.
+    gradient: Buffer,
+    total: Buffer,
+    /// N×H: the gradient of the state after a step, and of what went into it.
+    state: Buffer,
+    state_before: Buffer,
+    /// N×H: whatever is taken out of the arrays of all steps.
+    row: Buffer,
+    workspace: Buffer,
 }
 
 struct Lstm {
@@ -73,14 +125,25 @@ struct Lstm {
     geometry: LstmGeometry,
     /// N×H.
     cell: Buffer,
+    /// T×N×H, in training: the cells before each step.
+    cells: Buffer,
+    /// N×H, in training.
+    cell_gradient: Buffer,
 }
 
 struct Rnn {
     sequence: Sequence,
     output: Linear,
-    bias: Buffer,
+    bias: Weight,
+    /// Where the output's parameters are among the layer's.
+    first: usize,
     /// N×H: one step's output.
     result: Buffer,
+    /// T×N×H, in training: the states.
+    states: Buffer,
+    /// T×N×H, in training: the gradients of the outputs' sums, and of the states.
+    output_gradients: Buffer,
+    state_gradients: Buffer,
 }
 
 impl Operation for Lstm {
@@ -89,7 +152,8 @@ impl Operation for Lstm {
     }
 
     fn forward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()> {
-        let Self { sequence, geometry, cell } = self;
+        let Self { sequence, geometry, cell, cells, .. } = self;
+        let state = (sequence.streams * sequence.hidden) as usize;
         frame.produce(0, |inputs, top, workspace| {
             sequence.begin(inputs, workspace)?;
             if let Some(first) = sequence.first_state {
@@ -97,6 +161,10 @@ impl Operation for Lstm {
             }
             for at in 0..sequence.steps {
                 sequence.sum(inputs, at, workspace)?;
+                sequence.keep(inputs, at)?;
+                if !cells.is_empty() {
+                    put_row(inputs.backend, sequence.steps, at, cell, cells, state)?;
+                }
                 let (sums, marks) = (&sequence.sums, &sequence.marks);
                 inputs.backend.lstm_unit_forward(geometry, sums, marks, cell, &mut sequence.state)?;
                 sequence.store(inputs, at, &sequence.state, top)?;
@@ -109,6 +177,36 @@ impl Operation for Lstm {
         }
         Ok(())
     }
+
+    fn backward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()> {
+        let Self { sequence, geometry, cells, cell_gradient, .. } = self;
+        let state = (sequence.streams * sequence.hidden) as usize;
+        let inputs = frame.inputs();
+        let backend = inputs.backend;
+        if sequence.first_state.is_some() {
+            sequence.copy_state(&inputs, inputs.top_gradient(2), cell_gradient)?;
+        } else {
+            backend.fill(cell_gradient, state, 0.0)?;
+        }
+        sequence.begin_backward(&inputs)?;
+        for at in (0..sequence.steps).rev() {
+            sequence.recall(&inputs, at)?;
+            let Sequence { steps, sums, marks, record, .. } = &mut *sequence;
+            let Record { state: dh, gradient, row, .. } = record;
+            take_row(backend, *steps, at, inputs.top_gradient(0), row, state)?;
+            backend.axpy(1.0, state, row, dh)?;
+            take_row(backend, *steps, at, cells, row, state)?;
+            backend.lstm_unit_backward(geometry, sums, marks, row, dh, cell_gradient, gradient)?;
+            sequence.step_backward(&inputs, at)?;
+        }
+        sequence.finish_backward(frame)?;
+        match sequence.first_state {
+            Some(first) => {
+                frame.overwrite(Of::Bottom(first + 1), |inputs, dx| inputs.copy(cell_gradient, dx))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 impl Operation for Rnn {
@@ -117,7 +215,7 @@ impl Operation for Rnn {
     }
 
     fn forward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()> {
-        let Self { sequence, output, bias, result } = self;
+        let Self { sequence, output, bias, result, states, .. } = self;
         let width = (sequence.streams * sequence.hidden) as usize;
         frame.produce(0, |inputs, top, workspace| {
             sequence.begin(inputs, workspace)?;
@@ -129,8 +227,13 @@ impl Operation for Rnn {
                     Some(&sequence.sums),
                     &mut sequence.state,
                 )?;
-                let epilogue = Epilogue { bias: Some(bias), accumulate: false, activation: Activation::Tanh };
-                output.forward(inputs.backend, &sequence.state, &epilogue, result, workspace)?;
+                sequence.keep(inputs, at)?;
+                if !states.is_empty() {
+                    put_row(inputs.backend, sequence.steps, at, &sequence.state, states, width)?;
+                }
+                let bias = Some(bias.get(inputs));
+                let epilogue = Epilogue { bias, accumulate: false, activation: Activation::Tanh };
+                output.forward(inputs, &sequence.state, &epilogue, result, workspace)?;
                 sequence.store(inputs, at, result, top)?;
             }
             Ok(())
@@ -139,6 +242,133 @@ impl Operation for Rnn {
             frame.produce(1, |inputs, top, _| sequence.copy_state(inputs, &sequence.state, top))?;
         }
         Ok(())
+    }
+
+    fn backward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()> {
+        let Self { sequence, output, first, states, output_gradients, state_gradients, .. } = self;
+        let state = (sequence.streams * sequence.hidden) as usize;
+        let (rows, all) = (sequence.steps * sequence.streams, states.len());
+        let inputs = frame.inputs();
+        let backend = inputs.backend;
+        let (y, dy) = (Some(inputs.top(0)), Some(inputs.top_gradient(0)));
+        backend.activation_backward(Activation::Tanh, all, y, dy, output_gradients)?;
+        let workspace = &mut sequence.record.workspace;
+        output.backward_data(&inputs, rows, output_gradients, false, state_gradients, workspace)?;
+        sequence.begin_backward(&inputs)?;
+        for at in (0..sequence.steps).rev() {
+            sequence.recall(&inputs, at)?;
+            let Sequence { steps, record, .. } = &mut *sequence;
+            let Record { state: dh, gradient, row, .. } = record;
+            take_row(backend, *steps, at, state_gradients, row, state)?;
+            backend.axpy(1.0, state, row, dh)?;
+            take_row(backend, *steps, at, states, row, state)?;
+            backend.activation_backward(Activation::Tanh, state, Some(row), Some(dh), gradient)?;
+            sequence.step_backward(&inputs, at)?;
+        }
+        sequence.finish_backward(frame)?;
+        frame.gradient(Of::Param(*first), |inputs, dweights, workspace, _| {
+            output.backward_filter(inputs.backend, rows, states, output_gradients, dweights, workspace)
+        })?;
+        let columns = AxisGeometry { outer: rows, axis: sequence.hidden, inner: 1 };
+        frame.add(Of::Param(*first + 1), |inputs, dbias| {
+            inputs.backend.bias_backward(&columns, output_gradients, dbias)
+        })
+    }
+}
+
+/// Backward.
+impl Sequence {
+    /// Keeps what step `at` is computed from, in training.
+    fn keep(&mut self, inputs: &Inputs<'_>, at: u32) -> kernels::Result<()> {
+        let (state, width) = ((self.streams * self.hidden) as usize, (self.streams * self.width) as usize);
+        let Record { sums, carried, .. } = &mut self.record;
+        if sums.is_empty() {
+            return Ok(());
+        }
+        put_row(inputs.backend, self.steps, at, &self.sums, sums, width)?;
+        put_row(inputs.backend, self.steps, at, &self.carried, carried, state)
+    }
+
+    /// The gradient of the last state: that of its top, if it has one.
+    fn begin_backward(&mut self, inputs: &Inputs<'_>) -> kernels::Result<()> {
+        let len = self.streams * self.hidden;
+        if self.first_state.is_some() {
+            let copy = CopyGeometry::concat(1, len, 1, 0, len);
+            return inputs.backend.transform_tensor(&copy, inputs.top_gradient(1), &mut self.record.state);
+        }
+        inputs.backend.fill(&mut self.record.state, len as usize, 0.0)
+    }
+
+    /// The sums and marks of step `at`.
+    fn recall(&mut self, inputs: &Inputs<'_>, at: u32) -> kernels::Result<()> {
+        let (streams, width) = (self.streams as usize, (self.streams * self.width) as usize);
+        take_row(inputs.backend, self.steps, at, inputs.get(1), &mut self.marks, streams)?;
+        take_row(inputs.backend, self.steps, at, &self.record.sums, &mut self.sums, width)
+    }
+
+    /// From the gradient of step `at`'s sums to that of the state before it.
+    fn step_backward(&mut self, inputs: &Inputs<'_>, at: u32) -> kernels::Result<()> {
+        let Self { steps, streams, hidden, width, .. } = *self;
+        let (backend, record) = (inputs.backend, &mut self.record);
+        let len = (streams * width) as usize;
+        put_row(backend, steps, at, &record.gradient, &mut record.gradients, len)?;
+        let (dy, dx) = (&record.gradient, &mut record.state_before);
+        self.recurrent.backward_data(inputs, streams, dy, false, dx, &mut record.workspace)?;
+        let by_stream = AxisGeometry { outer: 1, axis: streams, inner: hidden };
+        let before = Some(&record.state_before);
+        backend.scale_forward(&by_stream, before, Some(&self.marks), None, &mut record.state)
+    }
+
+    /// The gradients of bottoms and parameters, from those of all steps' sums.
+    fn finish_backward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()> {
+        let Self { steps, streams, width, record, input, fixed, recurrent, first_state, .. } = self;
+        let (rows, streams) = (*steps * *streams, *streams);
+        let columns = AxisGeometry { outer: rows, axis: *width, inner: 1 };
+        let Record { carried, gradients, total, state, .. } = record;
+        frame.gradient(Of::Param(0), |inputs, dweights, workspace, _| {
+            input.backward_filter(inputs.backend, rows, inputs.get(0), gradients, dweights, workspace)
+        })?;
+        frame.add(Of::Param(1), |inputs, dbias| inputs.backend.bias_backward(&columns, gradients, dbias))?;
+        frame.gradient(Of::Bottom(0), |inputs, dx, workspace, more| {
+            input.backward_data(inputs, rows, gradients, more, dx, workspace)
+        })?;
+        if let Some(fixed) = fixed {
+            let len = (streams * *width) as usize;
+            frame.backend.fill(total, len, 0.0)?;
+            // Its share is in the sums of every step.
+            let all = AxisGeometry { outer: *steps, axis: len as u32, inner: 1 };
+            frame.backend.bias_backward(&all, gradients, total)?;
+            frame.gradient(Of::Param(2), |inputs, dweights, workspace, _| {
+                fixed.backward_filter(inputs.backend, streams, inputs.get(2), total, dweights, workspace)
+            })?;
+            frame.gradient(Of::Bottom(2), |inputs, dx, workspace, more| {
+                fixed.backward_data(inputs, streams, total, more, dx, workspace)
+            })?;
+        }
+        frame.gradient(Of::Param(2 + usize::from(fixed.is_some())), |inputs, dweights, workspace, _| {
+            recurrent.backward_filter(inputs.backend, rows, carried, gradients, dweights, workspace)
+        })?;
+        match *first_state {
+            Some(first) => frame.overwrite(Of::Bottom(first), |inputs, dx| inputs.copy(state, dx)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Record {
+    fn new(make: &Make<'_>, steps: u32, streams: u32, hidden: u32, width: u32) -> kernels::Result<Self> {
+        let allocate = |len: u32| make.backend.allocate(if make.training { len as usize } else { 0 });
+        Ok(Self {
+            sums: allocate(steps * streams * width)?,
+            carried: allocate(steps * streams * hidden)?,
+            gradients: allocate(steps * streams * width)?,
+            gradient: allocate(streams * width)?,
+            total: allocate(streams * width)?,
+            state: allocate(streams * hidden)?,
+            state_before: allocate(streams * hidden)?,
+            row: allocate(streams * hidden)?,
+            workspace: make.backend.allocate(0)?,
+        })
     }
 }
 
@@ -161,7 +391,7 @@ impl Sequence {
             hidden,
             width,
             input: product(make, step, 0, steps * streams, count(&bottom[2..]), width)?,
-            input_bias: make.param(step.layer, 1)?,
+            input_bias: make.weight(step.layer, 1)?,
             fixed,
             recurrent: product(make, step, 2 + usize::from(is_fixed), streams, hidden, width)?,
             shares: allocate(steps * streams * width)?,
@@ -171,6 +401,7 @@ impl Sequence {
             state: allocate(streams * hidden)?,
             carried: allocate(streams * hidden)?,
             first_state: p.expose_hidden.then_some(2 + usize::from(is_fixed)),
+            record: Record::new(make, steps, streams, hidden, width)?,
         })
     }
 
@@ -181,11 +412,11 @@ impl Sequence {
 
     /// The shares of what does not depend on the state.
     fn begin(&mut self, inputs: &Inputs<'_>, workspace: &mut Buffer) -> kernels::Result<()> {
-        let epilogue = Epilogue { bias: Some(&self.input_bias), ..Epilogue::default() };
-        self.input.forward(inputs.backend, inputs.get(0), &epilogue, &mut self.shares, workspace)?;
+        let epilogue = Epilogue { bias: Some(self.input_bias.get(inputs)), ..Epilogue::default() };
+        self.input.forward(inputs, inputs.get(0), &epilogue, &mut self.shares, workspace)?;
         if let Some(fixed) = &self.fixed {
             let epilogue = Epilogue::default();
-            fixed.forward(inputs.backend, inputs.get(2), &epilogue, &mut self.fixed_share, workspace)?;
+            fixed.forward(inputs, inputs.get(2), &epilogue, &mut self.fixed_share, workspace)?;
         }
         if let Some(first) = self.first_state {
             let len = self.streams * self.hidden;
@@ -205,7 +436,7 @@ impl Sequence {
         backend.scale_forward(&by_stream, Some(&self.state), Some(&self.marks), None, &mut self.carried)?;
         let product = |y: &mut Buffer, accumulate, workspace: &mut Buffer| {
             let epilogue = Epilogue { accumulate, ..Epilogue::default() };
-            self.recurrent.forward(backend, &self.carried, &epilogue, y, workspace)
+            self.recurrent.forward(inputs, &self.carried, &epilogue, y, workspace)
         };
         backend.transform_tensor(&row(streams * width), &self.shares, &mut self.sums)?;
         product(&mut self.sums, true, workspace)?;
@@ -229,6 +460,31 @@ impl Sequence {
     }
 }
 
+/// Row `at` of an array of `count` rows.
+fn take_row(
+    backend: &dyn Backend,
+    count: u32,
+    at: u32,
+    rows: &Buffer,
+    row: &mut Buffer,
+    len: usize,
+) -> kernels::Result<()> {
+    let len = len as u32;
+    backend.transform_tensor(&CopyGeometry::slice(1, count * len, 1, at * len, len), rows, row)
+}
+
+fn put_row(
+    backend: &dyn Backend,
+    count: u32,
+    at: u32,
+    row: &Buffer,
+    rows: &mut Buffer,
+    len: usize,
+) -> kernels::Result<()> {
+    let len = len as u32;
+    backend.transform_tensor(&CopyGeometry::concat(1, count * len, 1, at * len, len), row, rows)
+}
+
 /// The product with parameter `index`, outputs×inputs.
 fn product(
     make: &Make<'_>,
@@ -239,6 +495,7 @@ fn product(
     outputs: u32,
 ) -> Result<Linear> {
     let geometry = InnerProductGeometry { batch, inputs, outputs, transpose: false };
-    let weights = make.matrix(step.layer, index)?;
+    let weights =
+        if make.training { Weight::Trained(index) } else { Weight::Own(make.matrix(step.layer, index)?) };
     Ok(Linear::new(make.backend, geometry, weights))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use caffe_proto::net::{Layer, LayerShapes, Net, Shapes};
+use caffe_proto::net::{Layer, LayerKind as K, LayerShapes, Net, Shapes};
 use kernels::Activation;
 
 use super::{Options, Plan, Step, Value, ValueId};
@@ -26,6 +26,36 @@ pub(super) fn build(net: &Net, shapes: &Shapes, options: &Options) -> Result<Pla
         return Err(Error::CannotRun(refused));
     }
     graph.finish(net, options)
+}
+
+/// Makes the parameters values, one of each that is shared.
+pub(super) fn add_params(net: &Net, shapes: &Shapes, plan: &mut Plan) {
+    // A learned array changes from pass to pass.
+    let (learned, constants) = std::mem::take(&mut plan.constants)
+        .into_iter()
+        .partition::<Vec<_>, _>(|step| matches!(net.layers[step.layer].kind, K::Parameter { .. }));
+    plan.constants = constants;
+    plan.steps.splice(0..0, learned);
+    let mut values = HashMap::new();
+    for (index, (layer, shapes)) in net.layers.iter().zip(shapes.layers()).enumerate() {
+        for (at, (spec, shape)) in layer.params.iter().zip(&shapes.params).enumerate() {
+            if spec.owner.is_none() {
+                values.insert((index, at), plan.values.len());
+                plan.values.push(Value {
+                    shape: shape.clone(),
+                    capacity: shape.iter().product(),
+                    root: plan.values.len(),
+                    pinned: true,
+                    kept: false,
+                    storage: usize::MAX,
+                });
+            }
+        }
+    }
+    for step in plan.steps.iter_mut().chain(&mut plan.constants) {
+        let params = net.layers[step.layer].params.iter().enumerate();
+        step.params = params.map(|(at, spec)| values[&spec.owner.unwrap_or((step.layer, at))]).collect();
+    }
 }
 
 /// The name that Caffe gives the top of a loss that names none.
@@ -121,6 +151,7 @@ impl<'a> Graph<'a> {
             accumulate: None,
             bottoms,
             tops,
+            params: Vec::new(),
         };
         match () {
             () if step.tops.is_empty() => {}

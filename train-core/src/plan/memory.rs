@@ -39,6 +39,17 @@ pub(super) fn assign(net: &Net, plan: &mut Plan) {
     plan.storages = arena.lens;
 }
 
+/// Gives every value a buffer of its own, in the values' order.
+pub(super) fn assign_each(plan: &mut Plan) {
+    let mut arena = Arena::default();
+    for (index, value) in plan.values.iter_mut().enumerate() {
+        if value.root == index {
+            value.storage = arena.add(value.capacity);
+        }
+    }
+    plan.storages = arena.lens;
+}
+
 /// The last step that needs each root; `None` where it is needed after the pass.
 fn last_uses(plan: &Plan) -> Vec<Option<usize>> {
     let mut last = vec![Some(0); plan.values.len()];

@@ -72,6 +72,8 @@ pub(crate) struct Step {
     pub(crate) accumulate: Option<ValueId>,
     pub(crate) bottoms: Vec<ValueId>,
     pub(crate) tops: Vec<ValueId>,
+    /// In training, the layer's parameters, which are values like others; else none.
+    pub(crate) params: Vec<ValueId>,
 }
 
 impl Plan {
@@ -84,6 +86,19 @@ impl Plan {
         let mut plan = graph::build(net, shapes, options)?;
         fuse::fuse(net, &mut plan);
         memory::assign(net, &mut plan);
+        Ok(plan)
+    }
+
+    /// Plans a forward pass whose every value stays, for a backward pass: nothing is fused, no memory is shared, and
+    /// parameters are values, the last ones, in the order of [`ParamInfo::all_of`](crate::optim::ParamInfo::all_of).
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub(crate) fn for_training(net: &Net, shapes: &Shapes) -> Result<Self> {
+        let options = Options { all_blobs: true, keep: Vec::new() };
+        let mut plan = graph::build(net, shapes, &options)?;
+        graph::add_params(net, shapes, &mut plan);
+        memory::assign_each(&mut plan);
         Ok(plan)
     }
 

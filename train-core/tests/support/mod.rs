@@ -1,4 +1,5 @@
-//! Golden forward passes: what `testdata/gen/forward.py` and `forks.py` wrote.
+//! Golden passes: what `testdata/gen/forward.py`, `forks.py` and `backward.py` wrote.
+#![allow(dead_code, reason = "each test uses its part")]
 
 use std::error::Error;
 use std::fs;
@@ -22,16 +23,24 @@ pub(crate) struct Case {
     pub(crate) inputs: Vec<String>,
     pub(crate) params: Vec<String>,
     pub(crate) out: Vec<String>,
+    /// Blobs whose gradients were given.
+    pub(crate) seeds: Vec<String>,
+    pub(crate) param_gradients: Vec<String>,
 }
 
 impl Golden {
     pub(crate) fn open(name: &str) -> Self {
-        let arrays = Weights::open(folder().join(format!("{name}.npz"))).unwrap();
+        Self::open_in("layers", name)
+    }
+
+    /// A file of another folder of `testdata`.
+    pub(crate) fn open_in(folder: &str, name: &str) -> Self {
+        let arrays = Weights::open(testdata().join(folder).join(format!("{name}.npz"))).unwrap();
         let index = arrays.get("index").unwrap().to_f32().unwrap();
         let index: Vec<u8> = index.into_iter().map(|byte| byte as u8).collect();
         let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
         let names = |value: &serde_json::Value| -> Vec<String> {
-            value.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+            value.as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()).collect()
         };
         let cases = index.as_array().unwrap().iter().map(|case| Case {
             number: case["case"].as_u64().unwrap(),
@@ -39,6 +48,8 @@ impl Golden {
             inputs: names(&case["in"]),
             params: names(&case["param"]),
             out: names(&case["out"]),
+            seeds: names(&case["seed"]),
+            param_gradients: names(&case["dparam"]),
         });
         Self { cases: cases.collect(), arrays }
     }
@@ -85,7 +96,12 @@ impl Case {
 
 /// The files there are, without their ending, in the order of their names.
 pub(crate) fn names() -> Vec<String> {
-    let files = fs::read_dir(folder()).unwrap();
+    names_in("layers")
+}
+
+/// Those of another folder of `testdata`.
+pub(crate) fn names_in(folder: &str) -> Vec<String> {
+    let files = fs::read_dir(testdata().join(folder)).unwrap();
     let mut names: Vec<String> =
         files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
@@ -121,6 +137,6 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/layers")
+fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata")
 }

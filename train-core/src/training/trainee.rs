@@ -1,0 +1,441 @@
+//! A net made ready to be trained on a backend.
+
+use caffe_proto::net::{Net, Shapes};
+use caffe_proto::{Blob, LayerBlobs, Model, Payload};
+use kernels::{Backend, Buffer};
+
+use super::flow::{Flows, Wanted};
+use crate::error::{Error, Result};
+use crate::executor::{Prepared, in_place, prepare_all};
+use crate::layers::{self, Flow, Frame, Make, Training};
+use crate::optim::{ParamInfo, ParamView};
+use crate::params::Params;
+use crate::plan::{Plan, Step, ValueId};
+
+/// What a backward pass should compute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrainingOptions {
+    /// Layers that are held as they are: no gradient of theirs is computed; a BatchNorm among them goes by its stored
+    /// statistics and keeps them, and a Dropout drops nothing.
+    pub frozen: Vec<String>,
+    /// Blobs whose gradients are given, with [`Trainee::set_gradient`], before each backward pass: what layers that read them
+    /// have to say is added. Blobs that are one array under several names, as a Split's tops, have one gradient.
+    pub given: Vec<String>,
+}
+
+/// A net in training: parameters that change, forward passes that keep every value, and backward passes that compute what
+/// learns needs, down to the lowest layer that learns. A second pass allocates nothing.
+///
+/// ```
+/// use kernels::CpuBackend;
+/// use train_core::optim::{MomentumSgd, Optimizer};
+/// use train_core::{Network, TrainingOptions};
+///
+/// # use caffe_proto::{proto::NetState, text, Storage};
+/// # let prototxt = r#"
+/// # layer { name: "data" type: "Input" top: "x" top: "y" input_param { shape { dim: 2 dim: 1 } shape { dim: 2 dim: 1 } } }
+/// # layer { name: "fc" type: "InnerProduct" bottom: "x" top: "fc" inner_product_param { num_output: 1 } }
+/// # layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "y" top: "loss" }"#;
+/// # let text = Storage::from_vec("net", prototxt.as_bytes().to_vec());
+/// # let definition = text::parse_net(&text, text::Options::default())?.0;
+/// # let network = Network::new(definition, &NetState::default())?;
+/// let cpu = CpuBackend::new(1)?;
+/// let mut trainee = network.trainee(&cpu, &TrainingOptions::default())?;
+/// let rule = MomentumSgd { rate: 0.1, momentum: 0.9 };
+/// let mut optimizer = Optimizer::new(Box::new(rule), trainee.infos().to_vec());
+/// trainee.set_input("x", &[1.0, 2.0])?;
+/// trainee.set_input("y", &[3.0, 5.0])?;
+/// for _ in 0..200 {
+///     trainee.clear_gradients()?;
+///     trainee.forward()?;
+///     trainee.backward()?;
+///     optimizer.update(&mut trainee.params())?;
+/// }
+/// trainee.forward()?;
+/// assert!(trainee.loss()? < 1e-6); // y = 2x + 1
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Trainee<'b> {
+    backend: &'b dyn Backend,
+    net: Net,
+    shapes_of_net: Shapes,
+    plan: Plan,
+    operations: Vec<Prepared>,
+    buffers: Vec<Option<Buffer>>,
+    diffs: Vec<Option<Buffer>>,
+    workspace: Buffer,
+    scratch: Option<Buffer>,
+    /// The shapes that values have now: of most, what the plan says.
+    shapes: Vec<Vec<usize>>,
+    flows: Flows,
+    /// By layer.
+    frozen: Vec<bool>,
+    infos: Vec<ParamInfo>,
+    /// The storage of the first parameter; the others' follow.
+    first_param: usize,
+    /// How often each storage was changed from outside.
+    versions: Vec<u64>,
+    /// Tops that count, with their weights.
+    losses: Vec<(ValueId, f32)>,
+    given: Vec<ValueId>,
+    passes: u64,
+}
+
+impl<'b> Trainee<'b> {
+    pub(crate) fn new(
+        net: &Net,
+        shapes: &Shapes,
+        params: &Params,
+        backend: &'b dyn Backend,
+        options: &TrainingOptions,
+    ) -> Result<Self> {
+        let plan = Plan::for_training(net, shapes)?;
+        let infos = ParamInfo::all_of(net, shapes);
+        let first_param = plan.storages.len() - infos.len();
+        let losses = losses(net, &plan);
+        let given = options.given.iter().map(|name| kept(&plan, name)).collect::<Result<Vec<_>>>()?;
+        if losses.is_empty() && given.is_empty() {
+            return Err(Error::NoLoss { net: net.name.clone() });
+        }
+        let make = Make { net, shapes, params, backend, training: true };
+        let prepare = |step: &Step| -> Result<Prepared> {
+            let layer = &net.layers[step.layer];
+            Ok(Prepared {
+                operation: layers::make(&make, step)?,
+                layer: layer.name.clone(),
+                kind: layer.type_name.clone(),
+                empty: step.tops.iter().all(|&top| plan.values[top].capacity == 0),
+            })
+        };
+        let constants = prepare_all(backend, &plan.constants, prepare)?;
+        let operations = prepare_all(backend, &plan.steps, prepare)?;
+        let workspace = constants.iter().chain(&operations);
+        let workspace = workspace.map(|step| step.operation.workspace_len()).max().unwrap_or(0);
+        let mut trainee = Self {
+            backend,
+            operations,
+            buffers: allocate(backend, plan.storages.iter().map(|&len| Some(len)))?,
+            diffs: plan.storages.iter().map(|_| None).collect(),
+            workspace: backend.allocate(workspace)?,
+            scratch: None,
+            shapes: plan.values.iter().map(|value| value.shape.clone()).collect(),
+            flows: Flows::default(),
+            frozen: Vec::new(),
+            infos,
+            first_param,
+            versions: vec![0; plan.storages.len()],
+            losses,
+            given,
+            passes: 0,
+            net: net.clone(),
+            shapes_of_net: shapes.clone(),
+            plan,
+        };
+        trainee.fill_params(params)?;
+        trainee.freeze(&options.frozen)?;
+        for (mut constant, at) in constants.into_iter().zip(0..) {
+            let flow = Flow::default();
+            constant.run(trainee.frame(At::Constant(at), &flow).1)?;
+        }
+        Ok(trainee)
+    }
+
+    /// Holds these layers as they are, and no others: those of [`Optimizer::held_layers`](crate::optim::Optimizer::held_layers),
+    /// whenever they change. Gradients begin anew.
+    ///
+    /// # Errors
+    /// [`Error::CannotTrain`] with every layer that passes no gradient on to one that learns.
+    pub fn freeze<S: AsRef<str>>(&mut self, layers: &[S]) -> Result<()> {
+        let is_frozen = |name: &str| layers.iter().any(|layer| layer.as_ref() == name);
+        let frozen: Vec<bool> = self.net.layers.iter().map(|layer| is_frozen(&layer.name)).collect();
+        let sources = self.losses.iter().map(|&(value, _)| value).chain(self.given.iter().copied());
+        let sources: Vec<usize> = sources.map(|value| self.plan.storage(value)).collect();
+        let mut learns = vec![false; self.plan.storages.len()];
+        for (learns, info) in learns[self.first_param..].iter_mut().zip(&self.infos) {
+            *learns = info.lr_mult != 0.0 && !is_frozen(&info.layer);
+        }
+        let wanted =
+            Wanted { sources: &sources, learns: &learns, inputs: self.net.force_backward, frozen: &frozen };
+        self.flows = Flows::new(&self.net, &self.plan, &wanted)?;
+        let lens = self.plan.storages.iter().zip(&self.flows.diffs);
+        self.diffs = allocate(self.backend, lens.map(|(&len, &needed)| needed.then_some(len)))?;
+        self.frozen = frozen;
+        Ok(())
+    }
+
+    /// The parameters in Caffe's order, one of each that is shared.
+    pub fn infos(&self) -> &[ParamInfo] {
+        &self.infos
+    }
+
+    /// The parameters with their gradients, in the same order; those that learn count as changed from here on. Without a
+    /// gradient: statistics, parameters whose `lr_mult` is 0, and those of frozen layers.
+    pub fn params(&mut self) -> Vec<ParamView<'_>> {
+        let first = self.first_param;
+        let changes = self.versions[first..].iter_mut().zip(&self.diffs[first..]);
+        changes.for_each(|(version, diff)| *version += u64::from(diff.is_some()));
+        let buffers = self.buffers[first..].iter_mut().zip(&mut self.diffs[first..]);
+        buffers
+            .map(|(value, grad)| ParamView {
+                value: value.as_mut().and_then(Buffer::as_host_mut).unwrap_or_default(),
+                grad: grad.as_mut().and_then(Buffer::as_host_mut),
+            })
+            .collect()
+    }
+
+    /// The parameters as a model file holds them, those of sharers too.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn to_model(&self) -> Result<Model> {
+        let mut owners = Vec::new();
+        for (index, layer) in self.net.layers.iter().enumerate() {
+            let own = layer.params.iter().enumerate().filter(|(_, spec)| spec.owner.is_none());
+            owners.extend(own.map(|(at, _)| (index, at)));
+        }
+        let mut layers = Vec::new();
+        for ((index, layer), shapes) in self.net.layers.iter().enumerate().zip(self.shapes_of_net.layers()) {
+            let mut blobs = Vec::new();
+            for ((at, spec), shape) in layer.params.iter().enumerate().zip(&shapes.params) {
+                let owner = spec.owner.unwrap_or((index, at));
+                let place = owners.iter().position(|&other| other == owner).unwrap_or(0);
+                let mut values = vec![0.0; shape.iter().product()];
+                self.read(self.first_param + place, &mut values)?;
+                blobs.push(Blob::new(shape.clone(), Payload::from_f32(&values)));
+            }
+            if !blobs.is_empty() {
+                layers.push(LayerBlobs { name: layer.name.clone(), blobs });
+            }
+        }
+        Ok(Model { layers, ..Model::default() })
+    }
+
+    /// The inputs with their shapes, in the net's order.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.plan.inputs.iter().map(|(name, value)| (name.as_str(), self.shapes[*value].as_slice()))
+    }
+
+    /// Puts values into an input. They stay until others are put in.
+    ///
+    /// # Errors
+    /// [`Error::NoInput`], [`Error::InputCount`].
+    pub fn set_input(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let value = self.input(name)?;
+        self.check_count(name, value, values)?;
+        let storage = self.plan.storage(value);
+        Ok(self.backend.write(in_place(&mut self.buffers, storage), 0, values)?)
+    }
+
+    /// How many forward passes there were. Dropout's numbers depend on it, and on the seed and the layer's name.
+    pub fn passes(&self) -> u64 {
+        self.passes
+    }
+
+    /// Goes on as if so many forward passes had been done.
+    pub fn set_passes(&mut self, passes: u64) {
+        self.passes = passes;
+    }
+
+    /// Runs the net once.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] for values that a layer cannot work on, such as a label that names no class.
+    pub fn forward(&mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        let backend = self.backend;
+        backend.enter(&mut || {
+            let nothing = Flow::default();
+            outcome = (0..self.operations.len()).try_for_each(|at| {
+                let (operations, frame) = self.frame(At::Step(at), &nothing);
+                operations[at].run(frame)
+            });
+        });
+        self.passes += 1;
+        outcome
+    }
+
+    /// The loss of the last forward pass: the sum of all tops that have a `loss_weight`, each times that.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn loss(&self) -> Result<f64> {
+        let mut loss = 0.0;
+        for &(value, weight) in &self.losses {
+            let mut values = vec![0.0; self.shapes[value].iter().product()];
+            self.read(self.plan.storage(value), &mut values)?;
+            loss += f64::from(weight) * values.iter().map(|&value| f64::from(value)).sum::<f64>();
+        }
+        Ok(loss)
+    }
+
+    /// The values of a blob after a pass, and its shape.
+    ///
+    /// # Errors
+    /// [`Error::NoBlob`] for one that is not there.
+    pub fn blob(&self, name: &str) -> Result<(&[usize], Vec<f32>)> {
+        let value = kept(&self.plan, name)?;
+        let shape = &self.shapes[value];
+        let mut values = vec![0.0; shape.iter().product()];
+        self.read(self.plan.storage(value), &mut values)?;
+        Ok((shape, values))
+    }
+
+    /// Sets the gradients of all parameters to zero. Backward passes add to them.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn clear_gradients(&mut self) -> Result<()> {
+        let (backend, mut outcome) = (self.backend, Ok(()));
+        backend.enter(&mut || {
+            let mut gradients = self.diffs[self.first_param..].iter_mut().flatten();
+            outcome = gradients.try_for_each(|gradient| backend.fill(gradient, gradient.len(), 0.0));
+        });
+        Ok(outcome?)
+    }
+
+    /// Sets the gradient of a blob that was named in [`TrainingOptions::given`].
+    ///
+    /// # Errors
+    /// [`Error::NoBlob`], [`Error::InputCount`].
+    pub fn set_gradient(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let value = kept(&self.plan, name)?;
+        self.check_count(name, value, values)?;
+        let storage = self.plan.storage(value);
+        match &mut self.diffs[storage] {
+            Some(gradient) if self.given.contains(&value) => Ok(self.backend.write(gradient, 0, values)?),
+            _ => Err(Error::NoBlob { name: name.to_owned(), known: Vec::new() }),
+        }
+    }
+
+    /// Computes the gradients of the last forward pass. Those of parameters are added to what there is.
+    ///
+    /// # Errors
+    /// [`Error::Layer`].
+    pub fn backward(&mut self) -> Result<()> {
+        for &(value, weight) in &self.losses {
+            let (storage, len) = (self.plan.storage(value), self.plan.values[value].capacity);
+            if let Some(gradient) = &mut self.diffs[storage] {
+                self.backend.fill(gradient, len, weight)?;
+            }
+        }
+        let mut outcome = Ok(());
+        let backend = self.backend;
+        let flows = std::mem::take(&mut self.flows);
+        backend.enter(&mut || {
+            let reached = (0..self.operations.len()).rev().filter(|&at| flows.reaches(at));
+            outcome = { reached }.try_for_each(|at| {
+                let (operations, frame) = self.frame(At::Step(at), &flows.steps[at]);
+                operations[at].differentiate(frame)
+            });
+        });
+        self.flows = flows;
+        outcome
+    }
+
+    /// The gradient of an input after a backward pass: of nets with `force_backward`, where there is one.
+    ///
+    /// # Errors
+    /// [`Error::NoInput`].
+    pub fn input_gradient(&self, name: &str) -> Result<Option<Vec<f32>>> {
+        let value = self.input(name)?;
+        let Some(gradient) = &self.diffs[self.plan.storage(value)] else { return Ok(None) };
+        let mut values = vec![0.0; self.plan.values[value].capacity];
+        self.backend.read(gradient, 0, &mut values)?;
+        Ok(Some(values))
+    }
+
+    /// How many layers a backward pass computes gradients of.
+    pub fn backward_step_count(&self) -> usize {
+        (0..self.operations.len()).filter(|&at| self.flows.reaches(at)).count()
+    }
+
+    fn fill_params(&mut self, params: &Params) -> Result<()> {
+        let mut storage = self.first_param;
+        for (index, layer) in self.net.layers.iter().enumerate() {
+            for (at, spec) in layer.params.iter().enumerate() {
+                if spec.owner.is_none() {
+                    let values = params.value(&self.net, &self.shapes_of_net, index, at)?.to_vec()?;
+                    self.backend.write(in_place(&mut self.buffers, storage), 0, &values)?;
+                    storage += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn frame<'f>(&'f mut self, at: At, flow: &'f Flow) -> (&'f mut [Prepared], Frame<'f>) {
+        let step = match at {
+            At::Step(at) => &self.plan.steps[at],
+            At::Constant(at) => &self.plan.constants[at],
+        };
+        let frame = Frame {
+            backend: self.backend,
+            plan: &self.plan,
+            step,
+            buffers: &mut self.buffers,
+            workspace: &mut self.workspace,
+            shapes: &mut self.shapes,
+            pass: self.passes,
+            training: Some(Training {
+                diffs: &mut self.diffs,
+                scratch: &mut self.scratch,
+                flow,
+                versions: &self.versions,
+                frozen: self.frozen[step.layer],
+            }),
+        };
+        (&mut self.operations, frame)
+    }
+
+    fn input(&self, name: &str) -> Result<ValueId> {
+        if let Some(&(_, value)) = self.plan.inputs.iter().find(|(input, _)| input == name) {
+            return Ok(value);
+        }
+        let known = self.plan.inputs.iter().map(|(name, _)| name.clone()).collect();
+        Err(Error::NoInput { name: name.to_owned(), known })
+    }
+
+    fn check_count(&self, name: &str, value: ValueId, values: &[f32]) -> Result<()> {
+        let expected = self.plan.values[value].capacity;
+        if values.len() == expected {
+            return Ok(());
+        }
+        let shape = self.plan.values[value].shape.clone();
+        Err(Error::InputCount { name: name.to_owned(), shape, expected, found: values.len() })
+    }
+
+    fn read(&self, storage: usize, values: &mut [f32]) -> Result<()> {
+        match &self.buffers[storage] {
+            Some(buffer) => Ok(self.backend.read(buffer, 0, values)?),
+            None => unreachable!("buffers are away only while a step runs"),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum At {
+    Step(usize),
+    Constant(usize),
+}
+
+fn losses(net: &Net, plan: &Plan) -> Vec<(ValueId, f32)> {
+    let mut losses = Vec::new();
+    for step in &plan.steps {
+        let weights = &net.layers[step.layer].loss_weight;
+        let weighted = step.tops.iter().zip(weights).filter(|&(_, &weight)| weight != 0.0);
+        losses.extend(weighted.map(|(&top, &weight)| (top, weight)));
+    }
+    losses
+}
+
+fn kept(plan: &Plan, name: &str) -> Result<ValueId> {
+    plan.kept
+        .get(name)
+        .copied()
+        .ok_or_else(|| Error::NoBlob { name: name.to_owned(), known: plan.kept.keys().cloned().collect() })
+}
+
+fn allocate(backend: &dyn Backend, lens: impl Iterator<Item = Option<usize>>) -> Result<Vec<Option<Buffer>>> {
+    let buffers = lens.map(|len| len.map(|len| backend.allocate(len)).transpose());
+    Ok(buffers.collect::<kernels::Result<_>>()?)
+}
