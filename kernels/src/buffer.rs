@@ -187,6 +187,12 @@ impl Aligned {
     }
 }
 
+impl fmt::Debug for Aligned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} floats", self.len)
+    }
+}
+
 impl Drop for Aligned {
     fn drop(&mut self) {
         // SAFETY: allocated with this very layout.

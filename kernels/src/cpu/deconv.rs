@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::geometry::ConvGeometry;
 
 /// Transposed weights packed into panels of rows, group after group.
+#[derive(Debug)]
 pub(crate) struct Plan {
     /// Of the convolution that this transposes: its input is our output.
     shape: Shape,
@@ -18,12 +19,6 @@ pub(crate) struct Plan {
     weights: Aligned,
     columns_len: usize,
     workspace: usize,
-}
-
-impl std::fmt::Debug for Plan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Plan({} packed floats)", self.weights.as_slice().len())
-    }
 }
 
 impl Plan {

@@ -896,7 +896,7 @@ impl Backend for CpuBackend {
         y: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "normalize_forward";
-        let scales = if geometry.channel_shared { 1 } else { geometry.channels as usize };
+        let scales = geometry.scale_len();
         let x = take(OP, "x", x, geometry.len())?;
         let scale = take(OP, "scale", scale, scales)?;
         normalize::forward(self, geometry, x, scale, take_mut(OP, "y", y, geometry.len())?);
@@ -912,7 +912,7 @@ impl Backend for CpuBackend {
         dx: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "normalize_backward";
-        let scales = if geometry.channel_shared { 1 } else { geometry.channels as usize };
+        let scales = geometry.scale_len();
         let operands = [take(OP, "x", x, geometry.len())?, take(OP, "dy", dy, geometry.len())?];
         let scale = take(OP, "scale", scale, scales)?;
         normalize::backward(self, geometry, operands, scale, take_mut(OP, "dx", dx, geometry.len())?);
@@ -928,7 +928,7 @@ impl Backend for CpuBackend {
         dscale: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "normalize_backward_scale";
-        let scales = if geometry.channel_shared { 1 } else { geometry.channels as usize };
+        let scales = geometry.scale_len();
         let operands = [take(OP, "y", y, geometry.len())?, take(OP, "dy", dy, geometry.len())?];
         let scale = take(OP, "scale", scale, scales)?;
         normalize::backward_scale(self, geometry, operands, scale, take_mut(OP, "dscale", dscale, scales)?);

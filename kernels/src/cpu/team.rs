@@ -196,3 +196,60 @@ fn wait(looks: &mut u32) {
         thread::yield_now();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use crate::cpu::threads::Threads;
+
+    /// That a loop of `tasks` calls each task once, and no slot from two places at a time.
+    fn check(threads: &Threads, tasks: usize) {
+        let calls: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+        let busy: Vec<AtomicUsize> = (0..threads.count()).map(|_| AtomicUsize::new(0)).collect();
+        threads.run(tasks, |slot, task| {
+            assert_eq!(busy[slot].fetch_add(1, Ordering::AcqRel), 0, "slot {slot} is used twice at a time");
+            calls[task].fetch_add(1, Ordering::Relaxed);
+            busy[slot].fetch_sub(1, Ordering::AcqRel);
+        });
+        assert!(calls.iter().all(|calls| calls.load(Ordering::Relaxed) == 1));
+    }
+
+    #[test]
+    fn every_task_runs_once() {
+        for count in [1, 2, 3, 40] {
+            let threads = Threads::new(count).unwrap();
+            threads.enter(|| (0..500).for_each(|tasks| check(&threads, tasks % 70)));
+        }
+    }
+
+    #[test]
+    fn a_task_may_have_a_loop_of_its_own() {
+        let threads = Threads::new(3).unwrap();
+        threads.enter(|| threads.run(8, |_, tasks| threads.enter(|| check(&threads, tasks))));
+    }
+
+    #[test]
+    fn two_may_enter_at_a_time() {
+        let threads = Threads::new(2).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..50).for_each(|tasks| threads.enter(|| check(&threads, tasks))));
+            }
+        });
+    }
+
+    #[test]
+    fn a_panic_comes_back_and_nothing_hangs() {
+        let threads = Threads::new(3).unwrap();
+        for bad in [0, 7, 19] {
+            let outcome = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+                threads.enter(|| threads.run(20, |_, task| assert_ne!(task, bad, "a task fails")));
+            }));
+            assert!(outcome.is_err());
+            threads.enter(|| check(&threads, 20));
+        }
+    }
+}

@@ -72,4 +72,9 @@ impl NormalizeGeometry {
     pub(crate) fn len(&self) -> usize {
         (self.batch * self.channels) as usize * self.inner as usize
     }
+
+    /// How many scales there are.
+    pub(crate) fn scale_len(&self) -> usize {
+        if self.channel_shared { 1 } else { self.channels as usize }
+    }
 }

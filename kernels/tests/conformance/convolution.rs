@@ -5,25 +5,42 @@ use proptest::prelude::*;
 
 use crate::support::{buffer, check, numbers, output, values, wide};
 
-/// A shape with channels as (groups, inputs a group, outputs a group).
-pub(crate) fn geometry(
+/// A convolution's shape with channels as (groups, inputs a group, outputs a group) and axes as (input, kernel, stride, pad,
+/// dilation); `None` if the kernel has no place.
+pub(crate) fn geometry(batch: u32, channels: [u32; 3], axes: &[[u32; 5]]) -> Option<ConvGeometry> {
+    // Past the padded image by less than a stride is one place (Caffe).
+    let fits = axes.iter().all(|&[i, k, s, p, d]| i + 2 * p + s > d * (k - 1) + 1);
+    fits.then(|| unchecked(batch, channels, axes))
+}
+
+/// The same for a deconvolution; `None` if the padding leaves nothing.
+pub(crate) fn deconvolution_geometry(
     batch: u32,
-    [group, inputs, outputs]: [u32; 3],
+    channels: [u32; 3],
     axes: &[[u32; 5]],
 ) -> Option<ConvGeometry> {
+    let fits = axes.iter().all(|&[i, k, s, p, d]| s * (i - 1) + d * (k - 1) + 1 > 2 * p);
+    fits.then(|| unchecked(batch, channels, axes))
+}
+
+fn unchecked(batch: u32, [group, inputs, outputs]: [u32; 3], axes: &[[u32; 5]]) -> ConvGeometry {
     let column = |entry: usize| axes.iter().map(|axis| axis[entry]).collect::<Vec<_>>();
-    for &[input, kernel, stride, pad, dilation] in axes {
-        // Past the padded image by less than a stride is one place (Caffe).
-        if input + 2 * pad + stride <= dilation * (kernel - 1) + 1 {
-            return None;
-        }
-    }
-    let geometry = ConvGeometry::new(batch, [group * inputs, group * outputs], &column(0), &column(1))
+    ConvGeometry::new(batch, [group * inputs, group * outputs], &column(0), &column(1))
         .with_group(group)
         .with_stride(&column(2))
         .with_pad(&column(3))
-        .with_dilation(&column(4));
-    Some(geometry)
+        .with_dilation(&column(4))
+}
+
+/// One axis, or more than two, small enough for the many taps of several.
+pub(crate) fn not_images(axes: Vec<[u32; 5]>) -> Vec<[u32; 5]> {
+    let axes = if axes.len() == 2 { vec![axes[0]] } else { axes };
+    axes.into_iter().map(|[i, k, s, p, d]| [i, k.min(3), s, p.min(1), d]).collect()
+}
+
+/// Two equal axes.
+pub(crate) fn square(size: u32, kernel: u32, stride: u32, pad: u32) -> [[u32; 5]; 2] {
+    [[size, kernel, stride, pad, 1]; 2]
 }
 
 /// Every (output position, tap) pair with the input position it sees.
@@ -210,9 +227,7 @@ proptest! {
         axes in prop::collection::vec(axis(6), 1..=4),
         seed in any::<u64>(),
     ) {
-        let axes: Vec<_> = if axes.len() == 2 { vec![axes[0]] } else { axes };
-        let axes: Vec<_> = axes.into_iter().map(|[i, k, s, p, d]| [i, k.min(3), s, p.min(1), d]).collect();
-        let shape = geometry(batch, channels.into(), &axes);
+        let shape = geometry(batch, channels.into(), &not_images(axes));
         prop_assume!(shape.is_some());
         Case::new(shape.unwrap(), seed).check_all();
     }
@@ -224,16 +239,9 @@ proptest! {
         axes in prop::collection::vec(axis(6), 1..=3),
         seed in any::<u64>(),
     ) {
-        let usable = axes.iter().all(|&[i, k, s, p, d]| s * (i - 1) + d * (k - 1) + 1 > 2 * p);
-        prop_assume!(usable);
-        let column = |entry: usize| axes.iter().map(|axis| axis[entry]).collect::<Vec<_>>();
-        let [group, inputs, outputs] = channels.into();
-        let shape = ConvGeometry::new(batch, [group * inputs, group * outputs], &column(0), &column(1))
-            .with_group(group)
-            .with_stride(&column(2))
-            .with_pad(&column(3))
-            .with_dilation(&column(4));
-        check_deconvolution(&shape, seed);
+        let shape = deconvolution_geometry(batch, channels.into(), &axes);
+        prop_assume!(shape.is_some());
+        check_deconvolution(&shape.unwrap(), seed);
     }
 
     #[test]
@@ -247,7 +255,6 @@ proptest! {
 /// Large enough for several blocks of rows, columns and depth.
 #[test]
 fn large_shapes() {
-    let square = |size: u32, kernel: u32, stride: u32, pad: u32| [[size, kernel, stride, pad, 1]; 2];
     for (batch, channels, axes) in [
         (1, [1, 3, 96], square(67, 11, 4, 0)),
         (1, [2, 48, 64], square(27, 5, 1, 2)),

@@ -3,7 +3,7 @@
 use kernels::{Backend, ConvAlgorithm, ConvGeometry, CpuBackend, Epilogue};
 use proptest::prelude::*;
 
-use crate::convolution::{axis, geometry, pairs, pixels};
+use crate::convolution::{axis, deconvolution_geometry, geometry, not_images, pairs, pixels, square};
 use crate::support::{buffer, check, numbers, output, values, wide};
 
 /// A convolution's operands, and the gradients by the definition.
@@ -153,9 +153,7 @@ proptest! {
         axes in prop::collection::vec(axis(6), 1..=4),
         seed in any::<u64>(),
     ) {
-        let axes: Vec<_> = if axes.len() == 2 { vec![axes[0]] } else { axes };
-        let axes: Vec<_> = axes.into_iter().map(|[i, k, s, p, d]| [i, k.min(3), s, p.min(1), d]).collect();
-        let shape = geometry(batch, channels.into(), &axes);
+        let shape = geometry(batch, channels.into(), &not_images(axes));
         prop_assume!(shape.is_some());
         Case::new(shape.unwrap(), seed).check_all();
     }
@@ -167,16 +165,9 @@ proptest! {
         axes in prop::collection::vec(axis(6), 1..=3),
         seed in any::<u64>(),
     ) {
-        let usable = axes.iter().all(|&[i, k, s, p, d]| s * (i - 1) + d * (k - 1) + 1 > 2 * p);
-        prop_assume!(usable);
-        let column = |entry: usize| axes.iter().map(|axis| axis[entry]).collect::<Vec<_>>();
-        let [group, inputs, outputs] = channels.into();
-        let shape = ConvGeometry::new(batch, [group * inputs, group * outputs], &column(0), &column(1))
-            .with_group(group)
-            .with_stride(&column(2))
-            .with_pad(&column(3))
-            .with_dilation(&column(4));
-        check_deconvolution(&shape, seed);
+        let shape = deconvolution_geometry(batch, channels.into(), &axes);
+        prop_assume!(shape.is_some());
+        check_deconvolution(&shape.unwrap(), seed);
     }
 
     #[test]
@@ -196,7 +187,6 @@ proptest! {
 /// Several panels, blocks of rows, pieces of the sums, and images laid out at several times.
 #[test]
 fn large_shapes() {
-    let square = |size: u32, kernel: u32, stride: u32, pad: u32| [[size, kernel, stride, pad, 1]; 2];
     for (batch, channels, axes) in [
         (2, [1, 3, 40], square(67, 11, 4, 0)),
         (2, [2, 48, 40], square(27, 5, 1, 2)),

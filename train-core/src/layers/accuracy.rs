@@ -3,8 +3,9 @@
 use caffe_proto::net::params::AccuracyParams;
 use kernels::AxisGeometry;
 
-use super::frame::{Make, Operation};
+use super::frame::Operation;
 use super::host::{is_ignored, label, on_host};
+use super::make::Make;
 use super::{axis, extents};
 use crate::plan::Step;
 

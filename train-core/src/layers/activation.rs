@@ -2,7 +2,8 @@
 
 use kernels::{AxisGeometry, GradientFrom};
 
-use super::frame::{Make, Of, Operation, one_top_with_gradient};
+use super::frame::{Of, Operation, one_top_with_gradient};
+use super::make::Make;
 use super::{count, extents};
 use crate::error::Result;
 use crate::plan::Step;

@@ -3,7 +3,8 @@
 use caffe_proto::net::params::{CropParams, SliceParams, TileParams};
 use kernels::CopyGeometry;
 
-use super::frame::{Frame, Make, Of, Operation, one_top_with_gradient, with_gradient};
+use super::frame::{Frame, Of, Operation, one_top_with_gradient, with_gradient};
+use super::make::Make;
 use super::{axis, count, extents, image};
 use crate::plan::Step;
 

@@ -5,7 +5,8 @@ use caffe_proto::net::params::ConvolutionParams;
 use kernels::{Activation, AxisGeometry, Backend, BackwardData, Buffer, ConvGeometry, Epilogue};
 
 use super::folding::Affine;
-use super::frame::{Frame, Make, Of, Operation, Weight, at_least, one_top_with_gradient};
+use super::frame::{Frame, Of, Operation, Weight, at_least, one_top_with_gradient};
+use super::make::Make;
 use super::{axis, count, extents};
 use crate::error::Result;
 use crate::plan::Step;

@@ -2,7 +2,8 @@
 
 use caffe_proto::net::params::{BoxCode, DetectionOutputParams, Suppression};
 
-use super::frame::{Make, Operation, free_form};
+use super::frame::{Operation, free_form};
+use super::make::Make;
 use crate::plan::Step;
 
 /// Image, class, score, and the box: x and y of the first and of the last corner, as shares of the image.

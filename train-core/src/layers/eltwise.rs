@@ -6,7 +6,8 @@ use caffe_proto::net::params::{
 };
 use kernels::{ArgMaxOutput, AxisGeometry, Buffer, EltwiseOp, ReduceOp, RowsGeometry};
 
-use super::frame::{Inputs, Make, Of, Operation, one_top, one_top_with_gradient, with_gradient};
+use super::frame::{Inputs, Of, Operation, one_top, one_top_with_gradient, with_gradient};
+use super::make::Make;
 use super::{axis, count, extents};
 use crate::plan::Step;
 

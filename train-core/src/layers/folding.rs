@@ -2,7 +2,7 @@
 
 use caffe_proto::net::LayerKind as K;
 
-use super::frame::Make;
+use super::make::Make;
 use crate::error::Result;
 
 /// `y = factor · x + term` for each channel. In f64: factors of several layers are multiplied before they meet f32.

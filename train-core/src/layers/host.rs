@@ -1,7 +1,8 @@
 //! Layers that are computed in main memory, by one thread: they make a number or a few out of a blob, or go by the data in
 //! ways that a device has no coarse operation for, and are no part of what a pass costs.
 
-use super::frame::{Inputs, Make, Of, Operation, free_form, with_gradient};
+use super::frame::{Inputs, Of, Operation, free_form, with_gradient};
+use super::make::Make;
 use crate::plan::Step;
 
 /// What such a layer does: bottoms in, tops out. An error says which value it cannot work on.

@@ -4,7 +4,8 @@ use caffe_proto::net::params::{EmbedParams, InnerProductParams};
 use kernels::{Activation, AxisGeometry, Backend, Buffer, EmbedGeometry, Epilogue, InnerProductGeometry};
 
 use super::convolution::folded;
-use super::frame::{Frame, Inputs, Make, Of, Operation, Weight, at_least, one_top_with_gradient};
+use super::frame::{Frame, Inputs, Of, Operation, Weight, at_least, one_top_with_gradient};
+use super::make::Make;
 use super::{axis, count};
 use crate::error::Result;
 use crate::plan::Step;

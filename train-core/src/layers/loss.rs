@@ -4,8 +4,9 @@ use caffe_proto::net::params::{HingeNorm, InfogainLossParams, LossParams, Normal
 use caffe_proto::{Storage, read_binaryproto};
 use kernels::AxisGeometry;
 
-use super::frame::{Make, Operation};
+use super::frame::Operation;
 use super::host::{is_ignored, label, loss_on_host};
+use super::make::Make;
 use super::{axis, extents};
 use crate::error::{Error, Result};
 use crate::plan::Step;

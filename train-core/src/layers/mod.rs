@@ -11,6 +11,7 @@ mod frame;
 mod host;
 mod inner_product;
 mod loss;
+mod make;
 mod mapped;
 mod normalization;
 mod pairs;
@@ -30,7 +31,8 @@ use kernels::{Activation, MAX_AXES, MAX_SPATIAL};
 use crate::error::Result;
 use crate::plan::Step;
 
-pub(crate) use frame::{Flow, Frame, Make, Operation, Training, Want};
+pub(crate) use frame::{Flow, Frame, Operation, Training, Want};
+pub(crate) use make::Make;
 
 /// Makes a step ready to run.
 pub(crate) fn make(make: &Make<'_>, step: &Step) -> Result<Box<dyn Operation>> {

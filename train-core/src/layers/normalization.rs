@@ -4,7 +4,8 @@ use caffe_proto::net::params::{self, BatchNormParams, LrnParams, MvnParams, Norm
 use kernels::{AxisGeometry, Backend, Buffer, LrnGeometry, LrnRegion, NormalizeGeometry, RowsGeometry};
 
 use super::folding::{Affine, statistics_factor};
-use super::frame::{Frame, Make, Of, Operation, at_least, one_top, one_top_with_gradient};
+use super::frame::{Frame, Of, Operation, at_least, one_top, one_top_with_gradient};
+use super::make::Make;
 use super::{axis, count, extents, image, uses_stored_statistics};
 use crate::error::Result;
 use crate::plan::Step;

@@ -2,8 +2,9 @@
 
 use caffe_proto::net::params::ContrastiveLossParams;
 
-use super::frame::{Make, Operation};
+use super::frame::Operation;
 use super::host::loss_on_host;
+use super::make::Make;
 use crate::plan::Step;
 
 /// Σ (a − b)² / 2N.

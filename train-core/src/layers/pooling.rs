@@ -4,7 +4,8 @@ use caffe_proto::net::params::{self, PoolingParams, SppParams};
 use caffe_proto::proto::Phase;
 use kernels::{Buffer, CopyGeometry, PoolGeometry, PoolMethod};
 
-use super::frame::{Make, Of, Operation, at_least, with_gradient};
+use super::frame::{Of, Operation, at_least, with_gradient};
+use super::make::Make;
 use super::{count, image};
 use crate::error::Result;
 use crate::params::Stream;

@@ -2,8 +2,9 @@
 
 use caffe_proto::net::params::PriorBoxParams;
 
-use super::frame::{Make, Operation, free_form};
+use super::frame::{Operation, free_form};
 use super::image;
+use super::make::Make;
 use crate::plan::Step;
 
 /// Boxes around every place of a map, as shares of the image, then their variances: 1×2×(H·W·boxes·4). They depend on

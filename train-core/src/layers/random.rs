@@ -4,7 +4,8 @@ use caffe_proto::net::Filler;
 use caffe_proto::net::params::DummyDataParams;
 
 use super::count;
-use super::frame::{Make, Of, Operation, free_form, with_gradient};
+use super::frame::{Of, Operation, free_form, with_gradient};
+use super::make::Make;
 use crate::error::Result;
 use crate::params::{Stream, fill};
 use crate::plan::Step;

@@ -6,8 +6,9 @@ use kernels::{
 };
 
 use super::count;
-use super::frame::{Frame, Inputs, Make, Of, Operation, Weight, with_gradient};
+use super::frame::{Frame, Inputs, Of, Operation, Weight, with_gradient};
 use super::inner_product::Linear;
+use super::make::Make;
 use crate::error::Result;
 use crate::plan::Step;
 

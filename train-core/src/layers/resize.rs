@@ -4,7 +4,8 @@ use caffe_proto::net::params::{InterpParams, UpsampleParams};
 use kernels::{CopyGeometry, InterpGeometry};
 
 use super::arrange::copied;
-use super::frame::{Make, Of, Operation, one_top_with_gradient, with_gradient};
+use super::frame::{Of, Operation, one_top_with_gradient, with_gradient};
+use super::make::Make;
 use super::{count, image};
 use crate::error::Result;
 use crate::plan::Step;

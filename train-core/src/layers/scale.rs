@@ -3,7 +3,8 @@
 use caffe_proto::net::params::ScaleParams;
 use kernels::AxisGeometry;
 
-use super::frame::{Make, Of, Operation, one_top_with_gradient};
+use super::frame::{Of, Operation, one_top_with_gradient};
+use super::make::Make;
 use super::{axis, extents};
 use crate::error::Result;
 use crate::plan::Step;

@@ -3,7 +3,8 @@
 use kernels::{Buffer, EmbedGeometry};
 
 use super::count;
-use super::frame::{Make, Of, Operation, one_top_with_gradient, with_gradient};
+use super::frame::{Of, Operation, one_top_with_gradient, with_gradient};
+use super::make::Make;
 use crate::error::Result;
 use crate::plan::Step;
 

@@ -22,6 +22,7 @@ use crate::geometry::ConvGeometry;
 const PIXELS: usize = 256;
 
 /// Weights packed into panels of columns, group after group.
+#[derive(Debug)]
 pub(crate) struct Plan {
     image: Interleaved,
     weights: Aligned,
@@ -34,12 +35,6 @@ pub(crate) struct Plan {
     /// Floats of sums of a task.
     sums: usize,
     workspace: usize,
-}
-
-impl std::fmt::Debug for Plan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Plan({} packed floats)", self.weights.as_slice().len())
-    }
 }
 
 impl Plan {

@@ -11,14 +11,9 @@ use crate::error::Result;
 use crate::geometry::ConvGeometry;
 
 /// The weights as they are: O×kernel.
+#[derive(Debug)]
 pub(crate) struct Plan {
     weights: Aligned,
-}
-
-impl std::fmt::Debug for Plan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Plan({} floats)", self.weights.as_slice().len())
-    }
 }
 
 impl Plan {

@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::geometry::{ConvGeometry, MAX_SPATIAL};
 
 /// Weights packed into panels of rows, group after group.
+#[derive(Debug)]
 pub(crate) struct Plan {
     shape: Shape,
     rows: Split,
@@ -26,12 +27,6 @@ pub(crate) struct Plan {
     staging: Option<Staging>,
     staged_len: usize,
     workspace: usize,
-}
-
-impl std::fmt::Debug for Plan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Plan({} packed floats, {:?})", self.weights.as_slice().len(), self.staging)
-    }
 }
 
 impl Plan {
@@ -147,6 +142,7 @@ impl WithSimd for Forward<'_> {
 }
 
 /// How the image, or its staged copy, is addressed.
+#[derive(Debug)]
 struct View {
     /// Floats from an image to the next.
     image_stride: usize,
@@ -166,6 +162,7 @@ struct View {
 }
 
 /// How a tap of the kernel shifts what is seen.
+#[derive(Debug)]
 struct Tap {
     /// Along each axis.
     shift: [usize; MAX_SPATIAL],

@@ -14,16 +14,11 @@ use crate::error::Result;
 use crate::geometry::ConvGeometry;
 
 /// Weights packed into panels of rows, group after group.
+#[derive(Debug)]
 pub(crate) struct Plan {
     weights: Aligned,
     rows: Split,
     workspace: usize,
-}
-
-impl std::fmt::Debug for Plan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Plan({} packed floats)", self.weights.as_slice().len())
-    }
 }
 
 impl Plan {

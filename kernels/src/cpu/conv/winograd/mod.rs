@@ -26,6 +26,7 @@ const CHANNELS: usize = 8;
 const CHANNELS_AT_A_TIME: usize = 7;
 
 /// Transformed weights: group after group, point after point, packed into panels of rows.
+#[derive(Debug)]
 pub(crate) struct Plan {
     shape: Shape,
     tiles: Tiles,
@@ -36,12 +37,6 @@ pub(crate) struct Plan {
     /// Whether each panel is one task, or all threads work on all panels.
     separate: bool,
     workspace: usize,
-}
-
-impl std::fmt::Debug for Plan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Plan({} packed floats, {:?})", self.weights.as_slice().len(), self.tiles)
-    }
 }
 
 impl Plan {
