@@ -12,6 +12,7 @@ mod diff;
 mod failure;
 mod inputs;
 mod inspect;
+mod interrupt;
 mod network;
 mod noise;
 mod notes;
@@ -20,6 +21,7 @@ mod progress;
 mod run;
 mod table;
 mod timing;
+mod train;
 mod verify;
 
 use std::process::ExitCode;
@@ -51,6 +53,7 @@ enum Command {
     /// Run two files of one net on the same input and compare them blob by blob
     Verify(verify::Arguments),
     Classify(classify::Arguments),
+    Train(train::Arguments),
     /// Draw what a model holds
     #[command(subcommand)]
     Plot(plot::Plot),
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Run(command) => run::run(command, arguments.quiet),
         Command::Verify(command) => verify::run(command, arguments.quiet),
         Command::Classify(command) => classify::run(command, arguments.quiet),
+        Command::Train(command) => train::run(command, arguments.quiet),
         Command::Plot(command) => plot::run(command, arguments.quiet),
     };
     match answer {

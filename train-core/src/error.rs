@@ -18,9 +18,18 @@ pub enum Error {
     /// The optimizer is at fault.
     #[error(transparent)]
     Optimizer(Box<crate::optim::Error>),
+    /// A solver's file that cannot be followed.
+    #[error("the solver cannot be followed: {what}")]
+    SolverFile {
+        /// What it says or lacks, and what to do.
+        what: String,
+    },
     /// The data are at fault.
     #[error(transparent)]
     Data(Box<crate::data::Error>),
+    /// The folder or the metrics of a run cannot be written.
+    #[error(transparent)]
+    Run(Box<crate::run::Error>),
     /// A saved run that cannot be gone on from.
     #[error("the saved state's `{key}` {what}")]
     State {
@@ -150,6 +159,12 @@ pub enum Error {
 impl From<crate::data::Error> for Error {
     fn from(error: crate::data::Error) -> Self {
         Self::Data(Box::new(error))
+    }
+}
+
+impl From<crate::run::Error> for Error {
+    fn from(error: crate::run::Error) -> Self {
+        Self::Run(Box::new(error))
     }
 }
 

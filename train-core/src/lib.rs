@@ -51,6 +51,7 @@ pub mod optim;
 mod params;
 mod plan;
 pub mod run;
+pub mod session;
 mod training;
 
 pub use builder::NetBuilder;

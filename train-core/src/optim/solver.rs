@@ -109,6 +109,7 @@ impl Solver {
             learned_net,
             current_step: self.current_step,
             history: self.optimizer.history(),
+            place: None,
         }
     }
 

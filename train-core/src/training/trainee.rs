@@ -257,7 +257,7 @@ impl<'b> Trainee<'b> {
         Ok(error(last, "the sum of the losses".to_owned()))
     }
 
-    /// The parameters as a model file holds them, those of sharers too.
+    /// The parameters as a model file holds them: every layer with its blobs, those of sharers too.
     ///
     /// # Errors
     /// The device's.
@@ -277,9 +277,7 @@ impl<'b> Trainee<'b> {
                 self.read(self.first_param + place, &mut values)?;
                 blobs.push(Blob::new(shape.clone(), Payload::from_f32(&values)));
             }
-            if !blobs.is_empty() {
-                layers.push(LayerBlobs { name: layer.name.clone(), blobs });
-            }
+            layers.push(LayerBlobs { name: layer.name.clone(), blobs });
         }
         Ok(Model { layers, ..Model::default() })
     }
