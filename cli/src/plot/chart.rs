@@ -9,8 +9,8 @@ pub(crate) const STYLE: &str = include_str!("chart.css");
 /// How many colours the style sheet has.
 const COLORS: usize = 8;
 
-/// How wide a letter is, about.
-const LETTER: f64 = 6.6;
+/// How wide a letter is, on average, in the widest of the fonts that may be there.
+const LETTER: f64 = 7.0;
 
 /// Around everything.
 const PAD: f64 = 12.0;
@@ -33,7 +33,7 @@ pub(crate) struct Chart {
     pub(crate) label: String,
     /// In pixels.
     pub(crate) width: f64,
-    /// What is on the horizontal axis; without a name it has one below it in no words.
+    /// What the horizontal axis counts, written below it unless it is empty.
     pub(crate) across: &'static str,
     pub(crate) axis: Axis,
     pub(crate) panels: Vec<Panel>,
@@ -99,6 +99,14 @@ pub(crate) struct Key {
     pub(crate) text: String,
 }
 
+/// A text above a mark.
+struct Notice {
+    text: String,
+    color: Option<usize>,
+    left: f64,
+    bottom: f64,
+}
+
 /// Where the panels are, from left to right.
 struct Columns {
     left: f64,
@@ -121,31 +129,34 @@ impl Chart {
     fn draw(&self) -> (Svg, [f64; 2]) {
         let mut svg = Svg::default();
         let labels = self.panels.iter().flat_map(|panel| panel.axis.ticks());
-        let widest = labels.map(|tick| extent(&tick.label)).fold(0.0, f64::max);
+        let widest = labels.map(|tick| extent(&tick.label)).fold(extent("100 %"), f64::max);
         let left = PAD + widest + 8.0;
         let columns = Columns { left, width: self.width - left - PAD - 6.0 };
-        let below = self.draw_keys(&mut svg, &columns);
-        let (mut top, stems) = self.draw_mark_texts(&mut svg, &columns, below);
+        let mut top = self.draw_keys(&mut svg, &columns);
+        let notices = self.notices(&columns, top);
+        top = notices.iter().flatten().map(|notice| notice.bottom).fold(top, f64::max);
         for (index, panel) in self.panels.iter().enumerate() {
             if index > 0 {
                 top += GAP;
             }
-            svg.text("title", Anchor::Start, [columns.left, top + 13.0], &panel.title);
+            let title = [columns.left, top + 13.0];
             top += ROW + 2.0;
             self.draw_frame(&mut svg, &columns, panel, top);
-            for (mark, stem) in self.marks.iter().zip(&stems) {
+            for (mark, notice) in self.marks.iter().zip(&notices) {
                 let x = columns.left + self.axis.place(mark.at) * columns.width;
-                let from = if index == 0 { stem.unwrap_or(top) } else { top };
-                let class = format!("mark {}", mark.color.map_or_else(|| "neutral".to_owned(), class));
-                // The stem goes past the title, not through it.
-                svg.line(
-                    &class,
-                    [x, from.max(top - if index == 0 { ROW + 2.0 } else { 0.0 })],
-                    [x, top + panel.height],
-                );
+                // The first panel's reaches up to the text.
+                let from = notice.as_ref().filter(|_| index == 0).map_or(top, |notice| notice.bottom - 1.0);
+                let class = mark.color.map_or_else(|| "neutral".to_owned(), class);
+                svg.line(&format!("mark {class}"), [x, from], [x, top + panel.height]);
             }
             self.draw_lines(&mut svg, &columns, panel, top);
+            svg.text("title", Anchor::Start, title, &panel.title);
             top += panel.height;
+        }
+        for notice in notices.iter().flatten() {
+            let class =
+                notice.color.map_or_else(|| "muted".to_owned(), |color| format!("tinted {}", class(color)));
+            svg.text(&class, Anchor::Start, [notice.left, notice.bottom - 5.0], &notice.text);
         }
         for tick in self.axis.ticks() {
             let x = columns.left + self.axis.place(tick.value) * columns.width;
@@ -185,36 +196,20 @@ impl Chart {
         if y > PAD { y + 4.0 } else { y }
     }
 
-    /// Writes what is marked, each text in the first row where it is clear of the others, and returns where the rows end and
-    /// where each mark's line begins.
-    fn draw_mark_texts(&self, svg: &mut Svg, columns: &Columns, top: f64) -> (f64, Vec<Option<f64>>) {
+    /// Where the text of each mark goes: in the first row where it is clear of the others, if there is one.
+    fn notices(&self, columns: &Columns, top: f64) -> Vec<Option<Notice>> {
         let right = columns.left + columns.width;
-        let mut taken: Vec<Vec<[f64; 2]>> = Vec::new();
-        let mut rows = Vec::with_capacity(self.marks.len());
-        for mark in &self.marks {
-            let x = columns.left + self.axis.place(mark.at) * columns.width;
+        let mut rows: [Vec<[f64; 2]>; MARK_ROWS] = Default::default();
+        let place = |mark: &Mark| {
             let text = shortened(&mark.text, columns.width);
-            let width = extent(&text);
-            let from = (x - 3.0).min(right - width).max(columns.left);
-            let clear =
-                |row: &Vec<[f64; 2]>| row.iter().all(|&[a, b]| from + width + 8.0 < a || b + 8.0 < from);
-            let row = taken.iter().position(clear).or_else(|| {
-                (taken.len() < MARK_ROWS).then(|| {
-                    taken.push(Vec::new());
-                    taken.len() - 1
-                })
-            });
-            if let Some(row) = row.filter(|_| !text.is_empty()) {
-                taken[row].push([from, from + width]);
-                let y = top + row as f64 * ROW;
-                svg.text("muted", Anchor::Start, [from, y + 13.0], &text);
-                rows.push(Some(y + ROW - 1.0));
-            } else {
-                rows.push(None);
-            }
-        }
-        let end = top + taken.iter().filter(|row| !row.is_empty()).count() as f64 * ROW;
-        (end, rows)
+            let x = columns.left + self.axis.place(mark.at) * columns.width;
+            let left = (x - 3.0).min(right - extent(&text)).max(columns.left);
+            let [from, to] = [left - 8.0, left + extent(&text) + 8.0];
+            let row = rows.iter().position(|row| row.iter().all(|taken| to < taken[0] || taken[1] < from))?;
+            rows[row].push([left, to - 8.0]);
+            Some(Notice { text, color: mark.color, left, bottom: top + (row + 1) as f64 * ROW })
+        };
+        self.marks.iter().map(place).collect()
     }
 
     fn draw_frame(&self, svg: &mut Svg, columns: &Columns, panel: &Panel, top: f64) {

@@ -43,11 +43,12 @@ pub(crate) struct Validated {
 impl History {
     /// Reads the folder of a run, or a file of metrics alone.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        if path.is_file() {
-            return Ok(Self::of(name(path), read_metrics(path)?));
-        }
-        let run = RunFolder::open(path)?;
-        Ok(Self::of(name(path), read_metrics(&run.metrics())?))
+        let metrics = if path.is_dir() || !path.exists() {
+            read_metrics(&RunFolder::open(path)?.metrics())?
+        } else {
+            read_metrics(path)?
+        };
+        Ok(Self::of(name(path), metrics))
     }
 
     fn of(name: String, metrics: Vec<Metric>) -> Self {
@@ -64,12 +65,10 @@ impl History {
                 Metric::Outputs { iteration, layers } => history.outputs.push((iteration, layers)),
                 Metric::Thawed { iteration, layers } => history.thawed.push((iteration, layers)),
                 Metric::Resumed { iteration } => history.resumed.push(iteration),
-                Metric::Broken { name, what } => {
-                    if met.insert(name.clone()) {
-                        history.broken.push((name, what));
-                    }
+                Metric::Broken { name, what } if met.insert(name.clone()) => {
+                    history.broken.push((name, what));
                 }
-                // Snapshots, and what later versions may add, are not drawn.
+                // Snapshots, images that were met before, and what later versions may add.
                 _ => {}
             }
         }
@@ -152,7 +151,7 @@ impl History {
 /// What a run is called: its folder's or file's name.
 fn name(path: &Path) -> String {
     let full = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let name = if full.is_file() { full.file_stem() } else { full.file_name() };
+    let name = if full.is_dir() { full.file_name() } else { full.file_stem() };
     name.unwrap_or(full.as_os_str()).to_string_lossy().into_owned()
 }
 

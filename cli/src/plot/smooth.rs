@@ -12,16 +12,17 @@ pub(crate) fn smoothed(points: &[[f64; 2]]) -> Option<Vec<[f64; 2]>> {
     if points.len() < FEW {
         return None;
     }
-    // Half of the neighbours; fewer near both ends, so that these are not drawn to one side.
-    let widest = points.len() / 50;
+    let reach = points.len() / 50;
     let mut sums = vec![(0.0, 0usize)];
     for &[_, value] in points {
         let (sum, count) = sums[sums.len() - 1];
         sums.push(if value.is_finite() { (sum + value, count + 1) } else { (sum, count) });
     }
     let mean = |index: usize| {
-        let reach = widest.min(index).min(points.len() - 1 - index);
-        let ((from, before), (to, after)) = (sums[index - reach], sums[index + reach + 1]);
+        // Near both ends fewer, on either side, so that these are not drawn to the middle; but half as many at least.
+        let near = index.min(points.len() - 1 - index).max(reach / 2).min(reach);
+        let ((from, before), (to, after)) =
+            (sums[index.saturating_sub(near)], sums[(index + near + 1).min(points.len())]);
         (to - from) / (after - before) as f64
     };
     let value = |index: usize, value: f64| if value.is_finite() { mean(index) } else { f64::NAN };
@@ -58,7 +59,7 @@ mod tests {
         let points = (0..200).map(|x| [f64::from(x), f64::from(x) + f64::from(x % 2)]).collect::<Vec<_>>();
         let smooth = smoothed(&points).unwrap();
         assert_eq!(smooth.len(), 200);
-        assert_eq!((smooth[0], smooth[199]), (points[0], points[199]));
+        assert_eq!((smooth[0], smooth[199]), ([0.0, 4.0 / 3.0], [199.0, 596.0 / 3.0]));
         assert!(smooth.iter().skip(4).take(190).all(|[x, y]| (y - x - 0.5).abs() < 0.1));
         assert_eq!(smoothed(&points[..FEW - 1]), None);
         let mut holed = points.clone();

@@ -30,10 +30,10 @@ impl Svg {
     pub(crate) fn path(&mut self, class: &str, points: &[[f64; 2]]) {
         let mut path = String::new();
         for run in points.split(|point| !point.iter().all(|place| place.is_finite())) {
-            for (index, &[x, y]) in run.iter().enumerate() {
-                path.push_str(if index == 0 { "M" } else { "L" });
-                path.push_str(&format!("{} {}", Pixel(x), Pixel(y)));
-            }
+            let place = |(index, &[x, y]): (usize, &[f64; 2])| {
+                format!("{}{} {}", if index == 0 { "M" } else { "L" }, Pixel(x), Pixel(y))
+            };
+            path.extend(run.iter().enumerate().map(place));
             if run.len() == 1 {
                 // With round ends, a line of no length is a dot.
                 path.push_str("h0");

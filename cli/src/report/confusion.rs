@@ -43,8 +43,10 @@ impl fmt::Display for Matrix<'_> {
         if validation.classes.len() <= MOST_CLASSES {
             table(f, validation, &confusion)
         } else {
+            writeln!(f, "<div class=\"lists\">")?;
             pairs(f, validation, &confusion)?;
             worst(f, validation, &confusion)?;
+            writeln!(f, "</div>")?;
             picture(f, validation, &confusion)
         }
     }
@@ -86,7 +88,7 @@ fn pairs(f: &mut fmt::Formatter<'_>, validation: &Validation, confusion: &Confus
     let mistaken = confusion.mistaken();
     writeln!(
         f,
-        "<p></p>\n<table class=\"list\">\n<caption>The pairs of classes that are mistaken most often, {} of {}</caption>",
+        "<table class=\"list\">\n<caption>The pairs of classes that are mistaken most often, {} of {}</caption>",
         mistaken.len().min(LISTED),
         thousands(mistaken.len() as u64)
     )?;
@@ -115,7 +117,7 @@ fn worst(f: &mut fmt::Formatter<'_>, validation: &Validation, confusion: &Confus
     known.sort_by(|a, b| a.1.total_cmp(&b.1));
     writeln!(
         f,
-        "<p></p>\n<table class=\"list\">\n<caption>The classes that are recognized least, {} of {}</caption>",
+        "<table class=\"list\">\n<caption>The classes that are recognized least, {} of {}</caption>",
         known.len().min(LISTED),
         thousands(known.len() as u64)
     )?;
@@ -143,7 +145,7 @@ fn picture(f: &mut fmt::Formatter<'_>, validation: &Validation, confusion: &Conf
     match drawn {
         Ok(png) => writeln!(
             f,
-            "<p></p>\n<figure><img class=\"matrix\" alt=\"The confusion matrix of {classes} classes\" src=\"{}\">\
+            "<figure><img class=\"matrix\" alt=\"The confusion matrix of {classes} classes\" src=\"{}\">\
              <figcaption>All {classes} classes; rows: what they are; columns: what they were taken for; blue: right, \
              orange: wrong, the darker the more of the row</figcaption></figure>",
             Png(&png)
@@ -163,7 +165,7 @@ fn draw(classes: usize, confusion: &Confusion) -> Result<Vec<u8>, String> {
     let wrong = confusion.mistaken();
     let right = (0..classes).map(|class| (class, class, confusion.count(class, class)));
     for (label, predicted, count) in wrong.into_iter().chain(right).filter(|&(_, _, count)| count > 0) {
-        let part = 0.15 + 0.85 * count as f32 / confusion.of(label) as f32;
+        let part = 0.35 + 0.65 * count as f32 / confusion.of(label) as f32;
         let color = if label == predicted { RIGHT } else { WRONG };
         let shade = color.map(|channel| (255.0 - part * (255.0 - f32::from(channel))).round() as u8);
         for row in label * scale..(label + 1) * scale {

@@ -12,7 +12,7 @@ use crate::plot::axis::{number, percent};
 use crate::plot::sheet::{Norm, Sheet};
 
 /// How wide or high a sheet is, about.
-const SIDE: usize = 400;
+const SIDE: usize = 290;
 
 pub(super) struct Sheets<'a>(pub(super) &'a Run);
 
@@ -88,7 +88,7 @@ impl Drawn {
         sheet(f, "before training", &self.before)?;
         sheet(f, "at the best epoch", &self.after)?;
         if let Some(change) = &self.change {
-            sheet(f, "the change, enlarged to black and white", change)?;
+            sheet(f, "the change, its largest black or white", change)?;
         }
         writeln!(f, "</div>")?;
         if self.change.is_none() {

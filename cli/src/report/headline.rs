@@ -22,9 +22,9 @@ impl fmt::Display for Headline<'_> {
         };
         match history.best() {
             Some(best) => {
-                figure(&percent(best.accuracy), "best validation accuracy")?;
                 let at = if best.epoch.is_finite() { best.epoch } else { history.epoch_at(best.iteration) };
-                figure(&number(at), "epoch of the best")?;
+                let what = format!("best validation accuracy, epoch {}", number(at));
+                figure(&percent(best.accuracy), &what)?;
             }
             None => figure("—", "no validation accuracy yet")?,
         }
@@ -38,7 +38,7 @@ impl fmt::Display for Headline<'_> {
         let batch_size = self.0.settings.as_ref().map_or(0, |settings| settings.batch_size);
         let seconds = history.seconds(batch_size);
         if batch_size > 0 && seconds > 0.0 {
-            figure(&words::duration(seconds), "of training and validation")?;
+            figure(&words::duration(seconds), "to train and validate")?;
         }
         if let Some(rate) = history.images_per_second() {
             figure(&thousands(rate.round() as u64), "images a second, median")?;

@@ -29,9 +29,10 @@ impl fmt::Display for Multiples<'_> {
         }
         writeln!(
             f,
-            "<p>The line is the mean of a layer's outputs, the band one standard deviation to either side. Where the mean of \
-             a layer moves, the layers above it have to follow; freezing is meant to hold it still.</p>\n\
-             <div class=\"multiples\">"
+            "<p>Over {}s: the line is the mean of a layer's outputs, the band one standard deviation to either side. Where \
+             the mean of a layer moves, the layers above it have to follow; freezing is meant to hold it still.</p>\n\
+             <div class=\"multiples\">",
+            over.name()
         )?;
         let axis = over.axis(std::slice::from_ref(&run.history));
         for series in series.iter().take(MOST_LAYERS) {
@@ -106,7 +107,7 @@ impl Series<'_> {
         Some(Chart {
             label: format!("Mean output of {} over {}s", self.layer, over.name()),
             width: 300.0,
-            across: over.name(),
+            across: "",
             axis: axis.with_ticks(4),
             panels: vec![panel],
             marks,
@@ -121,7 +122,7 @@ impl Series<'_> {
         let (first, last) = (self.points.iter().find(known), self.points.iter().rfind(known));
         match first.zip(last) {
             Some(([_, from, spread], [_, to, _])) if *spread > 0.0 => {
-                format!("the mean moved by {:+.2} standard deviations", (to - from) / spread)
+                format!("mean moved by {:+.2} standard deviations", (to - from) / spread)
             }
             _ => "the outputs were all the same at first".to_owned(),
         }

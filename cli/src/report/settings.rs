@@ -17,7 +17,7 @@ impl fmt::Display for Table<'_> {
             return writeln!(f, "<p class=\"muted\">There is no run.json.</p>");
         };
         writeln!(f, "<pre><code>{}</code></pre>", Escaped(&words::command(&settings.command)))?;
-        writeln!(f, "<p></p>\n<table class=\"settings\">")?;
+        writeln!(f, "<table class=\"settings\">")?;
         for (name, value) in rows(settings) {
             writeln!(f, "<tr><th scope=\"row\">{}</th><td>{}</td></tr>", Escaped(name), Escaped(&value))?;
         }
@@ -43,7 +43,7 @@ fn rows(settings: &Settings) -> Vec<(&'static str, String)> {
         ("weights", settings.weights.clone().unwrap_or_else(|| "none: from scratch".to_owned())),
         ("replaced layers", replaced.collect::<Vec<_>>().join("; ")),
         ("frozen layers", words::names(&settings.frozen)),
-        ("thawed", settings.thaw.clone().unwrap_or_default()),
+        ("thaw schedule", settings.thaw.clone().unwrap_or_default()),
         ("cached features", settings.cache.clone()),
         ("optimizer", settings.optimizer.clone()),
         ("learning rate", if settings.rate.is_finite() { number(settings.rate) } else { String::new() }),
