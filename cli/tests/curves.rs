@@ -135,3 +135,16 @@ fn what_cannot_be_drawn_says_why() {
     scratch.succeeds(&["plot", "curves", "run", "-o", "there.svg", "--force"]);
     markup::check(&fs::read_to_string(scratch.path("there.svg")).unwrap(), false);
 }
+
+#[test]
+fn the_checker_finds_what_is_not_well_formed() {
+    markup::check("<a b=\"&lt;\"><c/>d</a>", false);
+    for wrong in
+        ["<a>", "<a></b>", "<a>&</a>", "<a b=c></a>", "<a b=\"1\" b=\"2\"></a>", "a", "<a>\u{1b}</a>"]
+    {
+        assert!(std::panic::catch_unwind(|| markup::check(wrong, false)).is_err(), "{wrong}");
+    }
+    for outside in ["<img src=\"a.png\">", "url(a)", "<a href=\"b\">", "https://example.org"] {
+        assert!(std::panic::catch_unwind(|| markup::check_alone(outside)).is_err(), "{outside}");
+    }
+}
