@@ -13,11 +13,13 @@ mod failure;
 mod inputs;
 mod inspect;
 mod interrupt;
+mod markup;
 mod network;
 mod noise;
 mod notes;
 mod plot;
 mod progress;
+mod report;
 mod run;
 mod table;
 mod timing;
@@ -55,8 +57,10 @@ enum Command {
     Classify(classify::Arguments),
     Train(train::Arguments),
     /// Draw what a model holds
+    /// Draw what a model holds, or how runs went
     #[command(subcommand)]
     Plot(plot::Plot),
+    Report(report::Arguments),
 }
 
 /// What a command that ran has to say.
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Command::Classify(command) => classify::run(command, arguments.quiet),
         Command::Train(command) => train::run(command, arguments.quiet),
         Command::Plot(command) => plot::run(command, arguments.quiet),
+        Command::Report(command) => report::run(command, arguments.quiet),
     };
     match answer {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
