@@ -43,7 +43,7 @@ impl Failure {
     pub(crate) fn of_net(path: &Path, error: train_core::Error) -> Self {
         match error {
             train_core::Error::Caffe(error) => Self::within(path, error),
-            train_core::Error::Weights(error) => Self::within(path, error),
+            train_core::Error::Weights(error) => Self::within(path, *error),
             other => Failure::In(path.to_path_buf(), Box::new(other)),
         }
     }

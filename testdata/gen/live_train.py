@@ -1,13 +1,13 @@
 """Ten steps of each of Caffe's six solvers in real Caffe, from and to the snapshots of another program.
 
 Needs: CPython 3.8 with kendryte-caffe 1.0.0.20210829 (Linux x86-64), protobuf 3.20.3, h5py, numpy < 1.24.
-Run:   python3.8 live_train.py make FOLDER IMAGES.gz LABELS.gz     nets, data, solvers; Caffe's steps 0..10, and 10..20 after a restart
+Run:   python3.8 live_train.py make FOLDER IMAGES.gz LABELS.gz [CASE...]     nets, data, solvers; Caffe's steps 0..10, and 10..20 after a restart
        python3.8 live_train.py continue FOLDER                     Caffe goes on from the other program's snapshot after step 10
        python3.8 live_train.py compare FOLDER                      prints the largest difference of each case, relative to the blob's largest value
 
 FOLDER/NAME/ for each NAME holds solver.prototxt, start.caffemodel, and Caffe's snapshots caffe_iter_{10,20}. `make` also
 writes ours.prototxt, the same solver with the prefix `ours` (from step 0) and on.prototxt with the prefix `on` (going on from
-Caffe's step 10). `continue` goes on from ours_iter_10 and writes back_iter_20. Data begin anew after a restart, as in Caffe.
+Caffe's step 10). Called so, with the cases sgd and adam, it wrote testdata/train/ (IMAGES and LABELS from testdata/fashion). `continue` goes on from ours_iter_10 and writes back_iter_20. Data begin anew after a restart, as in Caffe.
 """
 import gzip
 import os
@@ -68,17 +68,19 @@ def go_on(solver_file, state, steps):
     return solver
 
 
-def make(folder, images, labels):
+def make(folder, images, labels, cases):
     images = read_idx(images, 16).reshape(-1, 1, 28, 28)[:240].astype(np.float32) / 128 - 1
     labels = read_idx(labels, 8)[:240].astype(np.float32)
     os.chdir(folder)
     with h5py.File("data.h5", "w") as out:
-        out["data"], out["label"] = images, labels
-    for name, (rate, rule) in CASES.items():
+        out.create_dataset("data", data=images, compression="gzip")
+        out["label"] = labels
+    with open("data.txt", "w") as out:
+        out.write("../data.h5\n")
+    for name in cases:
+        rate, rule = CASES[name]
         os.makedirs(name)
         os.chdir(name)
-        with open("../data.txt", "w") as out:
-            out.write(os.path.join(folder, "data.h5") + "\n")
         with open("net.prototxt", "w") as out:
             out.write(NET)
         for file, prefix in [("solver", "caffe"), ("ours", "ours"), ("on", "on"), ("back", "back")]:
@@ -97,8 +99,12 @@ def make(folder, images, labels):
         os.chdir("..")
 
 
+def cases_of(folder):
+    return [name for name in CASES if os.path.isdir(os.path.join(folder, name))]
+
+
 def continue_(folder):
-    for name in CASES:
+    for name in cases_of(folder):
         os.chdir(os.path.join(folder, name))
         go_on("back.prototxt", "ours_iter_10.solverstate" + ending(name), 10).snapshot()
 
@@ -129,7 +135,7 @@ def difference(a, b):
 
 
 def compare(folder):
-    for name in CASES:
+    for name in cases_of(folder):
         os.chdir(os.path.join(folder, name))
         end = ending(name)
         start = params("caffe_iter_10.caffemodel" + end)
@@ -142,14 +148,16 @@ def compare(folder):
             (mine, mine_iter), (its, its_iter) = states(ours + ".solverstate" + end), states(theirs + ".solverstate" + end)
             assert mine_iter == its_iter and len(mine) == len(its)
             moved = max(difference(a[key], b[key]) for key in b)
-            history = max(difference(x, y) for x, y in zip(mine, its) if np.abs(y).max() > 0)
+            # The decay of what is frozen is in Caffe's history, to no effect: ours holds zeros there.
+            learns = [layer not in ("frozen", "bn") for layer, _ in b]
+            history = max(difference(x, y) for at, (x, y) in enumerate(zip(mine, its)) if learns[at % len(learns)])
             print("%s\t%s\t%.3g\t%.3g\t%s" % (name, case, moved, history, "yes" if frozen else "NO"))
 
 
 if __name__ == "__main__":
     folder = os.path.abspath(sys.argv[2])
     if sys.argv[1] == "make":
-        make(folder, os.path.abspath(sys.argv[3]), os.path.abspath(sys.argv[4]))
+        make(folder, os.path.abspath(sys.argv[3]), os.path.abspath(sys.argv[4]), sys.argv[5:] or list(CASES))
     elif sys.argv[1] == "continue":
         continue_(folder)
     else:

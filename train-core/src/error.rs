@@ -11,7 +11,7 @@ pub enum Error {
     Caffe(#[from] caffe_proto::Error),
     /// The weights are at fault.
     #[error(transparent)]
-    Weights(#[from] weight_io::Error),
+    Weights(Box<weight_io::Error>),
     /// The device has refused something that belongs to no layer.
     #[error(transparent)]
     Device(#[from] kernels::Error),
@@ -154,6 +154,12 @@ pub enum Error {
         /// What is wrong, and what to do.
         what: String,
     },
+}
+
+impl From<weight_io::Error> for Error {
+    fn from(error: weight_io::Error) -> Self {
+        Self::Weights(Box::new(error))
+    }
 }
 
 impl From<crate::data::Error> for Error {
