@@ -193,7 +193,7 @@ impl Backend for CpuBackend {
         workspace: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "convolution_forward";
-        let ConvolutionPlan::Host(plan) = &prepared.plan;
+        let plan = prepared.plan.host(OP)?;
         let geometry = &prepared.geometry;
         let (finish, rest) = Finish::of(epilogue.activation);
         let operands = Operands {
@@ -210,9 +210,10 @@ impl Backend for CpuBackend {
     }
 
     fn convolution_repack(&self, prepared: &mut Convolution, weights: &Buffer) -> Result<()> {
+        const OP: &str = "convolution_repack";
         let geometry = &prepared.geometry;
-        let weights = take("convolution_repack", "weights", weights, geometry.weight_len())?;
-        let ConvolutionPlan::Host(plan) = &mut prepared.plan;
+        let weights = take(OP, "weights", weights, geometry.weight_len())?;
+        let plan = prepared.plan.host_mut(OP)?;
         plan.repack(self, geometry, Filters::forward(geometry, weights));
         Ok(())
     }
@@ -230,8 +231,9 @@ impl Backend for CpuBackend {
     }
 
     fn convolution_backward_data_repack(&self, prepared: &mut BackwardData, weights: &Buffer) -> Result<()> {
-        let BackwardDataPlan::Host(plan) = &mut prepared.plan;
-        plan.repack(self, take("convolution_backward_data_repack", "weights", weights, plan.weight_len())?);
+        const OP: &str = "convolution_backward_data_repack";
+        let plan = prepared.plan.host_mut(OP)?;
+        plan.repack(self, take(OP, "weights", weights, plan.weight_len())?);
         Ok(())
     }
 
@@ -244,7 +246,7 @@ impl Backend for CpuBackend {
         workspace: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "convolution_backward_data";
-        let BackwardDataPlan::Host(plan) = &prepared.plan;
+        let plan = prepared.plan.host(OP)?;
         let dy = take(OP, "dy", dy, plan.gradient_len())?;
         let dx = take_mut(OP, "dx", dx, plan.input_len())?;
         plan.run(self, dy, accumulate, dx, take_mut(OP, "the workspace", workspace, plan.workspace_len())?);
@@ -292,7 +294,7 @@ impl Backend for CpuBackend {
         workspace: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "deconvolution_forward";
-        let DeconvolutionPlan::Host(plan) = &prepared.plan;
+        let plan = prepared.plan.host(OP)?;
         let geometry = prepared.geometry.transposed();
         let (finish, rest) = Finish::of(epilogue.activation);
         let operands = Operands {
@@ -309,9 +311,10 @@ impl Backend for CpuBackend {
     }
 
     fn deconvolution_repack(&self, prepared: &mut Deconvolution, weights: &Buffer) -> Result<()> {
+        const OP: &str = "deconvolution_repack";
         let needed = prepared.geometry.transposed().weight_len();
-        let weights = take("deconvolution_repack", "weights", weights, needed)?;
-        let DeconvolutionPlan::Host(plan) = &mut prepared.plan;
+        let weights = take(OP, "weights", weights, needed)?;
+        let plan = prepared.plan.host_mut(OP)?;
         plan.repack(self, weights);
         Ok(())
     }

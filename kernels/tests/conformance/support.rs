@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+#[cfg(any(feature = "cuda", feature = "emulate"))]
+use kernels::DeviceBackend;
 use kernels::{Backend, Buffer, CpuBackend, Isa};
 
 /// Each instruction set of this machine, with one thread and with three.
@@ -13,10 +15,34 @@ static BACKENDS: LazyLock<Vec<[CpuBackend; 2]>> = LazyLock::new(|| {
         .collect()
 });
 
+/// Devices that run the kernels of `cu/`: the emulator, and a GPU if there is one.
+#[cfg(any(feature = "cuda", feature = "emulate"))]
+static DEVICES: LazyLock<Vec<DeviceBackend>> = LazyLock::new(|| {
+    vec![
+        #[cfg(feature = "emulate")]
+        DeviceBackend::emulated().unwrap(),
+    ]
+});
+
 /// Runs `operation` on every backend; the result must be within `absolute + relative · |expected|` of `expected`, and
-/// have the same bits with any number of threads.
+/// on the processor have the same bits with any number of threads.
 #[track_caller]
 pub(crate) fn check(
+    expected: &[f64],
+    absolute: f64,
+    relative: f64,
+    operation: impl Fn(&dyn Backend) -> Vec<f32>,
+) {
+    check_cpu(expected, absolute, relative, |cpu| operation(cpu));
+    #[cfg(any(feature = "cuda", feature = "emulate"))]
+    for device in &*DEVICES {
+        close(&operation(device), expected, absolute, relative, &device.name());
+    }
+}
+
+/// The same of what only the processor has.
+#[track_caller]
+pub(crate) fn check_cpu(
     expected: &[f64],
     absolute: f64,
     relative: f64,
@@ -51,19 +77,19 @@ fn close(found: &[f32], expected: &[f64], absolute: f64, relative: f64, what: &s
 }
 
 /// A buffer with `values` in it, and a few floats too many.
-pub(crate) fn buffer(cpu: &CpuBackend, values: &[f32]) -> Buffer {
+pub(crate) fn buffer(cpu: &dyn Backend, values: &[f32]) -> Buffer {
     let mut buffer = cpu.allocate(values.len() + 5).unwrap();
     cpu.write(&mut buffer, 0, values).unwrap();
     buffer
 }
 
 /// A buffer for a result of `len`, full of NaNs: whatever is not written shows.
-pub(crate) fn output(cpu: &CpuBackend, len: usize) -> Buffer {
+pub(crate) fn output(cpu: &dyn Backend, len: usize) -> Buffer {
     buffer(cpu, &vec![f32::NAN; len])
 }
 
 /// The first `len` floats.
-pub(crate) fn values(cpu: &CpuBackend, buffer: &Buffer, len: usize) -> Vec<f32> {
+pub(crate) fn values(cpu: &dyn Backend, buffer: &Buffer, len: usize) -> Vec<f32> {
     let mut values = vec![0.0; len];
     cpu.read(buffer, 0, &mut values).unwrap();
     values
