@@ -56,6 +56,16 @@ impl Buffer {
         }
     }
 
+    /// Why an operation of the processor cannot read it as floats, or write it if `written`.
+    pub(crate) fn refusal(&self, op: &'static str, operand: &'static str, written: bool) -> Error {
+        match self {
+            Self::Host(_) if written => Error::ReadOnly { op, operand },
+            Self::Host(_) => Error::Unaligned { op, operand },
+            #[cfg(device)]
+            Self::Device(_) => Error::Elsewhere { op, operand },
+        }
+    }
+
     /// The floats, if they are in main memory, wherever that is.
     pub(crate) fn as_floats(&self) -> Option<Floats<'_>> {
         match self {

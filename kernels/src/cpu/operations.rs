@@ -1040,7 +1040,7 @@ fn mirrored(geometry: &InnerProductGeometry) -> InnerProductGeometry {
 /// The first `needed` floats of an operand.
 fn take<'a>(op: &'static str, operand: &'static str, buffer: &'a Buffer, needed: usize) -> Result<&'a [f32]> {
     let found = buffer.len();
-    let floats = buffer.as_host().ok_or(Error::Unaligned { op, operand })?;
+    let floats = buffer.as_host().ok_or_else(|| buffer.refusal(op, operand, false))?;
     floats.get(..needed).ok_or(Error::TooShort { op, operand, needed, found })
 }
 
@@ -1051,8 +1051,10 @@ fn take_anywhere<'a>(
     buffer: &'a Buffer,
     needed: usize,
 ) -> Result<Floats<'a>> {
-    let floats = buffer.as_floats().filter(|floats| floats.len() >= needed);
-    let floats = floats.ok_or(Error::TooShort { op, operand, needed, found: buffer.len() })?;
+    let floats = buffer.as_floats().ok_or_else(|| buffer.refusal(op, operand, false))?;
+    if floats.len() < needed {
+        return Err(Error::TooShort { op, operand, needed, found: buffer.len() });
+    }
     Ok(floats.part(0..needed))
 }
 
@@ -1073,7 +1075,10 @@ fn take_mut<'a>(
     buffer: &'a mut Buffer,
     needed: usize,
 ) -> Result<&'a mut [f32]> {
+    if buffer.as_host_mut().is_none() {
+        return Err(buffer.refusal(op, operand, true));
+    }
     let found = buffer.len();
-    let floats = buffer.as_host_mut().ok_or(Error::ReadOnly { op, operand })?;
+    let floats = buffer.as_host_mut().unwrap_or_default();
     floats.get_mut(..needed).ok_or(Error::TooShort { op, operand, needed, found })
 }
