@@ -73,8 +73,13 @@ fn steps(metadata: &Value, emulator: bool) -> Vec<Step> {
 
     steps.push(step("tests", &["test", "--workspace", "--lib", "--bins", "--tests", "--examples"]));
     if emulator {
-        let arguments = ["test", "--package=kernels", "--features=emulate", "--lib", "--tests"];
-        steps.push(step("tests on the emulated GPU", &arguments));
+        let kernels = ["test", "--package=kernels", "--features=emulate", "--lib", "--tests"];
+        steps.push(step("kernels on the emulated GPU", &kernels));
+        let nets =
+            ["test", "--package=train-core", "--features=emulate", "--test=emulated", "--test=goldens"];
+        steps.push(step("nets on the emulated GPU", &[&nets[..], &["--test=gradients"]].concat()));
+        let program = ["test", "--package=rebrew", "--features=emulate,cuda", "--test=run"];
+        steps.push(step("the program with devices", &program));
     }
     steps.push(step("doctests", &["test", "--workspace", "--doc"]));
     let mut doc = step("docs", &["doc", "--workspace", "--no-deps"]);

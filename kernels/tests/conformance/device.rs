@@ -5,7 +5,7 @@ use kernels::{
     HostBuffer, InnerProductGeometry, MathMode,
 };
 
-use crate::support::{buffer, devices, numbers, output, values, wide};
+use crate::support::{buffer, devices, numbers, open_devices, output, values, wide};
 
 fn product([m, n, k]: [usize; 3], a: &[f64], b: &[f64]) -> Vec<f64> {
     let element = |i: usize, j: usize| (0..k).map(|l| a[i * k + l] * b[l * n + j]).sum();
@@ -163,10 +163,5 @@ fn memory_of_another_device_is_refused() {
 
 /// The same devices with TF32.
 fn tf32_devices() -> Vec<DeviceBackend> {
-    let mut devices = Vec::new();
-    #[cfg(feature = "emulate")]
-    devices.push(DeviceBackend::emulated().unwrap());
-    #[cfg(feature = "cuda")]
-    devices.extend(DeviceBackend::cuda(0).ok());
-    devices.into_iter().map(|device| device.with_math(MathMode::Tf32)).collect()
+    open_devices().into_iter().map(|device| device.with_math(MathMode::Tf32)).collect()
 }

@@ -18,14 +18,18 @@ static BACKENDS: LazyLock<Vec<[CpuBackend; 2]>> = LazyLock::new(|| {
 
 /// Devices that run the kernels of `cu/`: the emulator, and a GPU if there is one.
 #[cfg(any(feature = "cuda", feature = "emulate"))]
-static DEVICES: LazyLock<Vec<DeviceBackend>> = LazyLock::new(|| {
-    let mut devices = Vec::new();
-    #[cfg(feature = "emulate")]
-    devices.push(DeviceBackend::emulated().unwrap());
-    #[cfg(feature = "cuda")]
-    devices.extend(DeviceBackend::cuda(0).ok());
-    devices
-});
+static DEVICES: LazyLock<Vec<DeviceBackend>> = LazyLock::new(open_devices);
+
+#[cfg(any(feature = "cuda", feature = "emulate"))]
+pub(crate) fn open_devices() -> Vec<DeviceBackend> {
+    let devices = [
+        #[cfg(feature = "emulate")]
+        Some(DeviceBackend::emulated().unwrap()),
+        #[cfg(feature = "cuda")]
+        DeviceBackend::cuda(0).ok(),
+    ];
+    devices.into_iter().flatten().collect()
+}
 
 #[cfg(any(feature = "cuda", feature = "emulate"))]
 pub(crate) fn devices() -> &'static [DeviceBackend] {
