@@ -3,14 +3,14 @@
 use std::num::NonZero;
 use std::thread::available_parallelism;
 
-use kernels::CpuBackend;
+use kernels::{Backend, CpuBackend, Device};
 
 use crate::failure::Failure;
 
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Arguments {
-    /// Where to run: cpu
+    /// Where to run: cpu, or in a build with CUDA support cuda or cuda:N
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: String,
     #[command(flatten)]
@@ -27,21 +27,43 @@ pub(crate) struct Threads {
 
 impl Arguments {
     /// The device asked for.
-    pub(crate) fn open(&self) -> Result<CpuBackend, Failure> {
-        match self.device.as_str() {
-            "cpu" => self.threads.cpu(),
-            cuda if cuda == "cuda" || cuda.starts_with("cuda:") => Err(Failure::Message(format!(
-                "--device {cuda}: this build has no CUDA support: leave it out, or give cpu"
+    pub(crate) fn open(&self) -> Result<Box<dyn Backend>, Failure> {
+        let name = &self.device;
+        match name.parse() {
+            Ok(Device::Cpu) => Ok(Box::new(self.threads.cpu()?)),
+            Ok(Device::Cuda(_)) if !cfg!(feature = "cuda") => Err(Failure::Message(format!(
+                "--device {name}: this build has no CUDA support: leave it out, or give cpu"
             ))),
-            other => Err(Failure::Message(format!("--device {other}: no such device; there is cpu"))),
+            Ok(Device::Emulated) if !cfg!(feature = "emulate") => Err(unknown(name)),
+            Ok(device) => kernels::open(device, 1)
+                .map_err(|error| Failure::Message(format!("--device {name}: {error}"))),
+            Err(_) => Err(unknown(name)),
         }
     }
+
+    /// How many threads the processor computes with, beside a GPU too.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.count()
+    }
+}
+
+fn unknown(name: &str) -> Failure {
+    let there_are = match (cfg!(feature = "cuda"), cfg!(feature = "emulate")) {
+        (false, false) => "there is cpu",
+        (true, false) => "there are cpu, cuda and cuda:N",
+        (false, true) => "there are cpu and emulate",
+        (true, true) => "there are cpu, cuda, cuda:N and emulate",
+    };
+    Failure::Message(format!("--device {name}: no such device; {there_are}"))
 }
 
 impl Threads {
     /// The processor, with as many threads.
     pub(crate) fn cpu(&self) -> Result<CpuBackend, Failure> {
-        let threads = self.threads.or_else(|| available_parallelism().ok()).map_or(1, NonZero::get);
-        Ok(CpuBackend::new(threads)?)
+        Ok(CpuBackend::new(self.count())?)
+    }
+
+    fn count(&self) -> usize {
+        self.threads.or_else(|| available_parallelism().ok()).map_or(1, NonZero::get)
     }
 }

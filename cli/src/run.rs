@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use caffe_proto::net::Net;
-use kernels::Backend as _;
 use serde_json::json;
 use train_core::{Executor, Options};
 use weight_io::{Conversion, Error, Format, Shape, Tensor, Weights, WriteOptions};
@@ -75,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments, quiet: bool) -> Result<Answer, Failure>
 
     let options = Options { all_blobs: arguments.all_blobs, keep: arguments.keep.clone() };
     let failed = |error| Failure::of_net(&arguments.definition, error);
-    let mut executor = network.executor(&cpu, &options).map_err(failed)?;
+    let mut executor = network.executor(&*cpu, &options).map_err(failed)?;
     inputs.put(&mut executor)?;
     executor.forward().map_err(failed)?;
 

@@ -58,10 +58,10 @@ pub(crate) fn run(arguments: &Arguments, quiet: bool) -> Result<Answer, Failure>
     let mut other = Defined::open(second, reading)?;
     let inputs = arguments.inputs.open(&mut one.network, first, Some(arguments.seed))?;
     let one = one.with_weights(beside(&arguments.first, first))?;
-    let (one, inputs) = Pass::run(one, first, inputs, &cpu)?;
+    let (one, inputs) = Pass::run(one, first, inputs, &*cpu)?;
     let inputs = inputs.for_other(&mut other.network, second)?;
     let other = other.with_weights(beside(&arguments.second, second))?;
-    let (other, _) = Pass::run(other, second, inputs, &cpu)?;
+    let (other, _) = Pass::run(other, second, inputs, &*cpu)?;
 
     let comparison = Comparison::of(&one, &other)?;
     if comparison.compared.is_empty() {

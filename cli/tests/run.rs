@@ -255,18 +255,64 @@ fn what_is_missing_is_named() {
              `norm1`, `pool1`, `pool2`, `pool3`, `prob`\n"
         ),
     );
-    fails(
-        &["-w", &weights, "--random-input", "--device", "cuda:0"],
-        "rebrew: --device cuda:0: this build has no CUDA support: leave it out, or give cpu\n",
-    );
-    fails(
-        &["-w", &weights, "--random-input", "--device", "tpu"],
-        "rebrew: --device tpu: no such device; there is cpu\n",
-    );
+    if !cfg!(any(feature = "cuda", feature = "emulate")) {
+        fails(
+            &["-w", &weights, "--random-input", "--device", "cuda:0"],
+            "rebrew: --device cuda:0: this build has no CUDA support: leave it out, or give cpu\n",
+        );
+        fails(
+            &["-w", &weights, "--random-input", "--device", "tpu"],
+            "rebrew: --device tpu: no such device; there is cpu\n",
+        );
+    }
     scratch.fails(
         &["run", &definition, "-w", &weights, "--random-input", "-o", "out.txt"],
         "rebrew: out.txt: blobs are written as .npz: end it so\n",
     );
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn a_gpu_that_is_not_there_is_an_error() {
+    let scratch = Scratch::new();
+    let (definition, weights) = fashion();
+    let output = scratch.run(&[
+        "run",
+        &definition,
+        "-w",
+        &weights,
+        "--random-input",
+        "-o",
+        "out.npz",
+        "--device",
+        "cuda:77",
+    ]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{told}");
+    assert!(told.starts_with("rebrew: --device cuda:77: cannot use CUDA device 77: "), "{told}");
+    assert!(!scratch.path("out.npz").exists());
+}
+
+#[cfg(feature = "emulate")]
+#[test]
+fn the_emulated_gpu_computes_what_caffe_computes() {
+    let scratch = Scratch::new();
+    let expected = testdata("generations/forward.npz");
+    let [definition, weights] = ["generations/v2.prototxt", "generations/v2.caffemodel"].map(testdata);
+    scratch.succeeds(&[
+        "run",
+        &definition,
+        "-w",
+        &weights,
+        "--input",
+        &expected,
+        "-o",
+        "out.npz",
+        "--all-blobs",
+        "--device",
+        "emulate",
+    ]);
+    assert_close(&scratch.path("out.npz"), Path::new(&expected));
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
 
+#[cfg(device)]
+use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
 
 /// A run of f32 in some backend's memory. It knows its length and nothing of shapes: operations take those from
@@ -16,6 +18,9 @@ use crate::error::{Error, Result};
 pub enum Buffer {
     /// In this machine's main memory.
     Host(HostBuffer),
+    /// In a device's memory.
+    #[cfg(device)]
+    Device(DeviceBuffer),
 }
 
 impl Buffer {
@@ -23,6 +28,8 @@ impl Buffer {
     pub fn len(&self) -> usize {
         match self {
             Self::Host(host) => host.floats().len(),
+            #[cfg(device)]
+            Self::Device(device) => device.len(),
         }
     }
 
@@ -35,6 +42,8 @@ impl Buffer {
     pub fn as_host(&self) -> Option<&[f32]> {
         match self {
             Self::Host(host) => host.as_slice(),
+            #[cfg(device)]
+            Self::Device(_) => None,
         }
     }
 
@@ -42,6 +51,18 @@ impl Buffer {
     pub fn as_host_mut(&mut self) -> Option<&mut [f32]> {
         match self {
             Self::Host(host) => host.as_mut_slice(),
+            #[cfg(device)]
+            Self::Device(_) => None,
+        }
+    }
+
+    /// Why an operation of the processor cannot read it as floats, or write it if `written`.
+    pub(crate) fn refusal(&self, op: &'static str, operand: &'static str, written: bool) -> Error {
+        match self {
+            Self::Host(_) if written => Error::ReadOnly { op, operand },
+            Self::Host(_) => Error::Unaligned { op, operand },
+            #[cfg(device)]
+            Self::Device(_) => Error::Elsewhere { op, operand },
         }
     }
 
@@ -49,6 +70,8 @@ impl Buffer {
     pub(crate) fn as_floats(&self) -> Option<Floats<'_>> {
         match self {
             Self::Host(host) => Some(host.floats()),
+            #[cfg(device)]
+            Self::Device(_) => None,
         }
     }
 }

@@ -54,6 +54,32 @@ pub enum Error {
         /// Which of its operands.
         operand: &'static str,
     },
+    /// A buffer is not in the memory of the device that is to use it.
+    #[error("{op}: {operand} is not in this device's memory")]
+    Elsewhere {
+        /// The operation.
+        op: &'static str,
+        /// Which of its operands.
+        operand: &'static str,
+    },
+    /// A kernel could not be compiled or started, or did what it must not.
+    #[error("{file}: kernel `{kernel}`: {what}")]
+    Kernel {
+        /// Its name.
+        kernel: &'static str,
+        /// The file that it is in.
+        file: String,
+        /// What the compiler, the driver or the emulator says.
+        what: String,
+    },
+    /// A device cannot be used.
+    #[error("cannot use {device}: {what}")]
+    Device {
+        /// Which.
+        device: String,
+        /// Why, and what to do.
+        what: String,
+    },
     /// The sizes contradict each other.
     #[error("{op}: {what}")]
     Geometry {

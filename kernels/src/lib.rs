@@ -38,18 +38,26 @@ mod activation;
 mod backend;
 mod buffer;
 mod cpu;
+#[cfg(device)]
+mod device;
 mod error;
 mod geometry;
+mod open;
 mod prepared;
 
 pub use activation::{Activation, GradientFrom};
 pub use backend::{ArgMaxOutput, Backend, EltwiseOp, Epilogue, ReduceOp};
 pub use buffer::{Buffer, HostBuffer};
 pub use cpu::{ConvAlgorithm, CpuBackend, Isa};
+#[cfg(device)]
+pub use device::{DeviceBackend, DeviceBuffer, GemmVersion, MathMode};
+#[cfg(feature = "cuda")]
+pub use device::{KernelReport, compile_reports};
 pub use error::{Error, Result};
 pub use geometry::{
     AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry, InnerProductGeometry,
     InterpGeometry, LrnGeometry, LrnRegion, LstmGeometry, MAX_AXES, MAX_SPATIAL, NormalizeGeometry,
     PoolGeometry, PoolMethod, Rounding, RowsGeometry,
 };
+pub use open::{Device, open};
 pub use prepared::{BackwardData, Convolution, Deconvolution};

@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use kernels::CpuBackend;
+use kernels::Backend;
 use support::{Golden, difference};
 use train_core::{Match, Options};
 
@@ -98,26 +98,26 @@ goldens! {
 /// Runs every case of a file as a plan is made for use, and again with every blob kept.
 fn check(name: &str) {
     let golden = Golden::open(name);
-    let cpu = CpuBackend::new(1).unwrap();
     let mut faults = Vec::new();
-    for case in golden.cases() {
-        for all_blobs in [false, true] {
-            if let Err(what) = run(&golden, case, all_blobs, &cpu) {
-                faults.push(format!("case {}, all_blobs {all_blobs}: {what}\n{}", case.number, case.net));
+    for backend in support::backends() {
+        for (case, all_blobs) in golden.cases().iter().flat_map(|case| [(case, false), (case, true)]) {
+            if let Err(what) = run(&golden, case, all_blobs, &*backend) {
+                let way = format!("{}, case {}, all_blobs {all_blobs}", backend.name(), case.number);
+                faults.push(format!("{way}: {what}\n{}", case.net));
             }
         }
     }
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
 }
 
-fn run(golden: &Golden, case: &support::Case, all_blobs: bool, cpu: &CpuBackend) -> Result<(), String> {
+fn run(golden: &Golden, case: &support::Case, all_blobs: bool, backend: &dyn Backend) -> Result<(), String> {
     let say = |error: &dyn std::error::Error| support::chain(error);
     let mut network = case.network()?;
     network.initialise_from_model(&golden.model(case), Match::ByName).map_err(|error| say(&error))?;
     let expected: BTreeMap<_, _> =
         case.out.iter().map(|name| (name, golden.array(case, "out", name))).collect();
     let options = Options { all_blobs, keep: case.out.clone() };
-    let mut executor = network.executor(cpu, &options).map_err(|error| say(&error))?;
+    let mut executor = network.executor(backend, &options).map_err(|error| say(&error))?;
     // A second pass must not see anything of the first, unless the layer goes on where it stopped.
     let goes_on = golden.is_recurrent();
     for pass in 1..=if goes_on { 1 } else { 2 } {

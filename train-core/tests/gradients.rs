@@ -2,7 +2,7 @@
 
 mod support;
 
-use kernels::CpuBackend;
+use kernels::Backend;
 use support::{Golden, difference};
 use train_core::{Match, TrainingOptions};
 
@@ -11,7 +11,12 @@ const TOLERANCE: f64 = 1e-5;
 
 #[test]
 fn gradients_are_caffes() {
-    let cpu = CpuBackend::new(1).unwrap();
+    for backend in support::backends() {
+        check_all(&*backend);
+    }
+}
+
+fn check_all(backend: &dyn Backend) {
     let mut faults = Vec::new();
     let names = support::names_in("backward");
     assert!(names.len() > 40, "{names:?}");
@@ -19,7 +24,7 @@ fn gradients_are_caffes() {
         let golden = Golden::open_in("backward", &name);
         let mut worst = 0.0_f64;
         for case in golden.cases() {
-            match check(&golden, case, &cpu) {
+            match check(&golden, case, backend) {
                 Ok(found) => worst = worst.max(found),
                 Err(what) => faults.push(format!("{name}, case {}: {what}\n{}", case.number, case.net)),
             }
@@ -30,12 +35,12 @@ fn gradients_are_caffes() {
 }
 
 /// Two backward passes, which give the same but for parameters' gradients, which add up; the worst difference.
-fn check(golden: &Golden, case: &support::Case, cpu: &CpuBackend) -> Result<f64, String> {
+fn check(golden: &Golden, case: &support::Case, backend: &dyn Backend) -> Result<f64, String> {
     let say = |error: train_core::Error| support::chain(&error);
     let mut network = case.network()?;
     network.initialise_from_model(&golden.model(case), Match::ByName).map_err(say)?;
     let options = TrainingOptions { given: case.seeds.clone(), ..TrainingOptions::default() };
-    let mut trainee = network.trainee(cpu, &options).map_err(say)?;
+    let mut trainee = network.trainee(backend, &options).map_err(say)?;
     let mut worst = 0.0_f64;
     let mut compare = |what: &str, found: &[f32], expected: &[f32]| {
         let difference = difference(found, expected);
@@ -79,7 +84,6 @@ fn check(golden: &Golden, case: &support::Case, cpu: &CpuBackend) -> Result<f64,
             compare(name, &found.unwrap_or_else(|| vec![0.0; expected.len()]), &expected)?;
         }
         let infos = trainee.infos().to_vec();
-        let views = trainee.params();
         for name in &case.param_gradients {
             let (_, mut expected) = golden.array(case, "dparam", name);
             for value in &mut expected {
@@ -88,8 +92,8 @@ fn check(golden: &Golden, case: &support::Case, cpu: &CpuBackend) -> Result<f64,
             let (layer, index) = name.rsplit_once('/').unwrap();
             let index: usize = index.parse().unwrap();
             let place = infos.iter().position(|info| info.layer == layer).unwrap() + index;
-            let found = views[place].grad.as_deref().ok_or_else(|| format!("no gradient of {name}"))?;
-            compare(name, found, &expected)?;
+            let found = trainee.param_gradient(place).map_err(say)?;
+            compare(name, &found.ok_or_else(|| format!("no gradient of {name}"))?, &expected)?;
         }
     }
     Ok(worst)

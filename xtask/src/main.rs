@@ -5,6 +5,7 @@
 mod bench;
 mod convert;
 mod fuzz;
+mod kernels;
 mod kill;
 mod machine;
 mod measure;
@@ -38,6 +39,8 @@ enum Task {
     Bench(bench::Benchmark),
     /// Kill `rebrew convert` at random moments and fill its disk: no output may ever be half a file
     Kill(kill::Arguments),
+    /// Compile the CUDA kernels for every architecture, and compare what they take with their budget
+    Kernels(kernels::Arguments),
     /// Run every fuzz target for a while
     Fuzz(fuzz::Arguments),
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Peers(arguments) => peers::run(&arguments),
         Task::Bench(benchmark) => bench::run(&benchmark),
         Task::Kill(arguments) => kill::run(&arguments),
+        Task::Kernels(arguments) => kernels::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
     };
     result.unwrap_or_else(|error| {

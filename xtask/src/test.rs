@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that CI checks, in the order of what fails fastest.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::io::{self, Write as _};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::workspace;
+use crate::{kernels, workspace};
 
 /// One command of the suite.
 struct Step {
@@ -18,8 +19,14 @@ struct Step {
 
 pub(crate) fn run() -> Result<ExitCode> {
     let start = Instant::now();
-    let mut steps = steps(&workspace::metadata()?);
-    let skipped = add_deny(&mut steps);
+    let emulator = has_compiler();
+    let mut steps = steps(&workspace::metadata()?, emulator);
+    let mut skipped = Vec::new();
+    if !emulator {
+        skipped.push("everything with the emulated GPU: there is no C++ compiler (c++)".to_owned());
+    }
+    skipped.extend(add_kernels(&mut steps)?);
+    skipped.extend(add_deny(&mut steps).map(str::to_owned));
     let count = steps.len();
     let mut times = Vec::with_capacity(count);
     for (index, mut step) in steps.into_iter().enumerate() {
@@ -41,14 +48,14 @@ pub(crate) fn run() -> Result<ExitCode> {
     for (name, time) in &times {
         println!("{:>9}  {name}", seconds(*time));
     }
-    if let Some(reason) = skipped {
+    for reason in skipped {
         println!("  skipped  {reason}");
     }
     println!("{:>9}  all of {count} steps passed", seconds(start.elapsed()));
     Ok(ExitCode::SUCCESS)
 }
 
-fn steps(metadata: &Value) -> Vec<Step> {
+fn steps(metadata: &Value, emulator: bool) -> Vec<Step> {
     let mut steps = vec![step("format", &["fmt", "--all", "--check"])];
     if workspace::root().join("fuzz/Cargo.toml").exists() {
         steps.push(step("format of fuzz", &["fmt", "--manifest-path=fuzz/Cargo.toml", "--check"]));
@@ -59,17 +66,38 @@ fn steps(metadata: &Value) -> Vec<Step> {
     if features.any_default {
         steps.push(clippy("clippy without default features", Some("--no-default-features")));
     }
-    for (feature, selection) in &features.optional {
+    for (feature, selection) in features.optional.iter().filter(|(name, _)| emulator || *name != "emulate") {
         let flag = format!("--features={}", selection.join(","));
         steps.push(clippy(&format!("clippy with {feature}"), Some(&flag)));
     }
 
     steps.push(step("tests", &["test", "--workspace", "--lib", "--bins", "--tests", "--examples"]));
+    if emulator {
+        let kernels = ["test", "--package=kernels", "--features=emulate", "--lib", "--tests"];
+        steps.push(step("kernels on the emulated GPU", &kernels));
+        let nets =
+            ["test", "--package=train-core", "--features=emulate", "--test=emulated", "--test=goldens"];
+        steps.push(step("nets on the emulated GPU", &[&nets[..], &["--test=gradients"]].concat()));
+        let program = ["test", "--package=rebrew", "--features=emulate,cuda", "--test=run"];
+        steps.push(step("the program with devices", &program));
+    }
     steps.push(step("doctests", &["test", "--workspace", "--doc"]));
     let mut doc = step("docs", &["doc", "--workspace", "--no-deps"]);
     doc.command.env("RUSTDOCFLAGS", "-D warnings");
     steps.push(doc);
     steps
+}
+
+/// Adds the compilation of the CUDA kernels; returns why it is left out, which CI does not let pass.
+fn add_kernels(steps: &mut Vec<Step>) -> Result<Option<String>> {
+    match kernels::compiler() {
+        Ok(_) => steps.push(step("CUDA kernels", &["xtask", "kernels"])),
+        Err(error) if env::var("CI").is_ok_and(|ci| ci == "true") => {
+            return Err(error.context("CUDA kernels: the compiler cannot be had"));
+        }
+        Err(error) => return Ok(Some(format!("CUDA kernels: the compiler cannot be had: {error:#}"))),
+    }
+    Ok(None)
 }
 
 /// Adds what cargo-deny checks; returns why something is left out.
@@ -126,6 +154,14 @@ impl Features {
 /// Whether `cargo NAME` answers.
 pub(crate) fn installed(name: &str) -> bool {
     succeeds(&[name, "--version"])
+}
+
+/// Whether there is a C++ compiler.
+fn has_compiler() -> bool {
+    let compiler = env::var_os("CXX").unwrap_or_else(|| "c++".into());
+    let mut command = Command::new(compiler);
+    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 fn succeeds(arguments: &[&str]) -> bool {

@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments, quiet: bool) -> Result<Answer, Failure>
     let model = Model::open(arguments, quiet)?;
     let view = inputs::View::new(arguments, model.input(), quiet)?;
     let backend = arguments.device.open()?;
-    let mut classifier = model.classifier(arguments, images.len() * view.crops().len(), &backend)?;
+    let mut classifier = model.classifier(arguments, images.len() * view.crops().len(), &*backend)?;
     if let Some(labels) = &labels {
         notes::print(&labels.misfit(classifier.classes()).into_iter().collect::<Vec<_>>(), quiet);
     }

@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments, quiet: bool) -> Result<Answer, Failure>
     notes::print(&warnings, quiet);
     let base = base(&solver, path);
     let seed = arguments.seed.unwrap_or_else(|| seed(&solver));
-    let cpu = arguments.device.open()?;
+    let backend = arguments.device.open()?;
 
     let state = match &arguments.snapshot {
         Some(path) => Some((SolverState::read(&Storage::open(path)?)?, path)),
@@ -82,9 +82,9 @@ pub(crate) fn run(arguments: &Arguments, quiet: bool) -> Result<Answer, Failure>
         }
         Ok(())
     };
-    let opened = Session::open_with(&solver, &base, &cpu, seed, options, &mut initialise);
+    let opened = Session::open_with(&solver, &base, &*backend, seed, options, &mut initialise);
     let mut session = opened.map_err(|error| of(path, error))?;
-    session.set_threads(cpu.threads());
+    session.set_threads(arguments.device.threads());
     notes::print(session.notes(), quiet);
     if let Some((state, path)) = &state {
         session.restore(state).map_err(|error| of(path, error))?;

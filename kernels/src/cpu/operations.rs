@@ -193,7 +193,7 @@ impl Backend for CpuBackend {
         workspace: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "convolution_forward";
-        let ConvolutionPlan::Host(plan) = &prepared.plan;
+        let plan = prepared.plan.host(OP)?;
         let geometry = &prepared.geometry;
         let (finish, rest) = Finish::of(epilogue.activation);
         let operands = Operands {
@@ -210,9 +210,10 @@ impl Backend for CpuBackend {
     }
 
     fn convolution_repack(&self, prepared: &mut Convolution, weights: &Buffer) -> Result<()> {
+        const OP: &str = "convolution_repack";
         let geometry = &prepared.geometry;
-        let weights = take("convolution_repack", "weights", weights, geometry.weight_len())?;
-        let ConvolutionPlan::Host(plan) = &mut prepared.plan;
+        let weights = take(OP, "weights", weights, geometry.weight_len())?;
+        let plan = prepared.plan.host_mut(OP)?;
         plan.repack(self, geometry, Filters::forward(geometry, weights));
         Ok(())
     }
@@ -230,8 +231,9 @@ impl Backend for CpuBackend {
     }
 
     fn convolution_backward_data_repack(&self, prepared: &mut BackwardData, weights: &Buffer) -> Result<()> {
-        let BackwardDataPlan::Host(plan) = &mut prepared.plan;
-        plan.repack(self, take("convolution_backward_data_repack", "weights", weights, plan.weight_len())?);
+        const OP: &str = "convolution_backward_data_repack";
+        let plan = prepared.plan.host_mut(OP)?;
+        plan.repack(self, take(OP, "weights", weights, plan.weight_len())?);
         Ok(())
     }
 
@@ -244,7 +246,7 @@ impl Backend for CpuBackend {
         workspace: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "convolution_backward_data";
-        let BackwardDataPlan::Host(plan) = &prepared.plan;
+        let plan = prepared.plan.host(OP)?;
         let dy = take(OP, "dy", dy, plan.gradient_len())?;
         let dx = take_mut(OP, "dx", dx, plan.input_len())?;
         plan.run(self, dy, accumulate, dx, take_mut(OP, "the workspace", workspace, plan.workspace_len())?);
@@ -292,7 +294,7 @@ impl Backend for CpuBackend {
         workspace: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "deconvolution_forward";
-        let DeconvolutionPlan::Host(plan) = &prepared.plan;
+        let plan = prepared.plan.host(OP)?;
         let geometry = prepared.geometry.transposed();
         let (finish, rest) = Finish::of(epilogue.activation);
         let operands = Operands {
@@ -309,9 +311,10 @@ impl Backend for CpuBackend {
     }
 
     fn deconvolution_repack(&self, prepared: &mut Deconvolution, weights: &Buffer) -> Result<()> {
+        const OP: &str = "deconvolution_repack";
         let needed = prepared.geometry.transposed().weight_len();
-        let weights = take("deconvolution_repack", "weights", weights, needed)?;
-        let DeconvolutionPlan::Host(plan) = &mut prepared.plan;
+        let weights = take(OP, "weights", weights, needed)?;
+        let plan = prepared.plan.host_mut(OP)?;
         plan.repack(self, weights);
         Ok(())
     }
@@ -1037,7 +1040,7 @@ fn mirrored(geometry: &InnerProductGeometry) -> InnerProductGeometry {
 /// The first `needed` floats of an operand.
 fn take<'a>(op: &'static str, operand: &'static str, buffer: &'a Buffer, needed: usize) -> Result<&'a [f32]> {
     let found = buffer.len();
-    let floats = buffer.as_host().ok_or(Error::Unaligned { op, operand })?;
+    let floats = buffer.as_host().ok_or_else(|| buffer.refusal(op, operand, false))?;
     floats.get(..needed).ok_or(Error::TooShort { op, operand, needed, found })
 }
 
@@ -1048,8 +1051,10 @@ fn take_anywhere<'a>(
     buffer: &'a Buffer,
     needed: usize,
 ) -> Result<Floats<'a>> {
-    let floats = buffer.as_floats().filter(|floats| floats.len() >= needed);
-    let floats = floats.ok_or(Error::TooShort { op, operand, needed, found: buffer.len() })?;
+    let floats = buffer.as_floats().ok_or_else(|| buffer.refusal(op, operand, false))?;
+    if floats.len() < needed {
+        return Err(Error::TooShort { op, operand, needed, found: buffer.len() });
+    }
     Ok(floats.part(0..needed))
 }
 
@@ -1070,7 +1075,10 @@ fn take_mut<'a>(
     buffer: &'a mut Buffer,
     needed: usize,
 ) -> Result<&'a mut [f32]> {
+    if buffer.as_host_mut().is_none() {
+        return Err(buffer.refusal(op, operand, true));
+    }
     let found = buffer.len();
-    let floats = buffer.as_host_mut().ok_or(Error::ReadOnly { op, operand })?;
+    let floats = buffer.as_host_mut().unwrap_or_default();
     floats.get_mut(..needed).ok_or(Error::TooShort { op, operand, needed, found })
 }

@@ -39,14 +39,14 @@ fn narrow(values: &[f64]) -> Vec<f32> {
 
 /// That one thread and several, and all instruction sets, give the same for sizes that a slow reference is no good for.
 #[track_caller]
-fn check_agreement(operation: impl Fn(&CpuBackend) -> Vec<f32>) {
+fn check_agreement(operation: impl Fn(&dyn Backend) -> Vec<f32>) {
     let expected = wide(&operation(&CpuBackend::new(1).unwrap()));
     let largest = expected.iter().fold(1.0, |largest: f64, value| largest.max(value.abs()));
     check(&expected, 1e-5 * largest, 1e-5, operation);
 }
 
 /// In place on dy, or from it.
-fn start(cpu: &CpuBackend, dy: &[f32], in_place: bool) -> (Option<Buffer>, Buffer) {
+fn start(cpu: &dyn Backend, dy: &[f32], in_place: bool) -> (Option<Buffer>, Buffer) {
     if in_place { (None, buffer(cpu, dy)) } else { (Some(buffer(cpu, dy)), output(cpu, dy.len())) }
 }
 
@@ -644,8 +644,8 @@ fn what_has_no_gradient() {
 fn check_transpose(
     [x_len, y_len]: [usize; 2],
     seed: u64,
-    forward: impl Fn(&CpuBackend, &Buffer, &mut Buffer),
-    backward: impl Fn(&CpuBackend, &Buffer, &mut Buffer),
+    forward: impl Fn(&dyn Backend, &Buffer, &mut Buffer),
+    backward: impl Fn(&dyn Backend, &Buffer, &mut Buffer),
 ) {
     let dy = numbers(seed, y_len);
     let cpu = CpuBackend::new(1).unwrap();
@@ -757,7 +757,7 @@ fn check_inner_product(geometry: &InnerProductGeometry, accumulate: bool, seed: 
         }
     }
     let first =
-        |cpu: &CpuBackend, len: usize| if accumulate { buffer(cpu, &old[..len]) } else { output(cpu, len) };
+        |cpu: &dyn Backend, len: usize| if accumulate { buffer(cpu, &old[..len]) } else { output(cpu, len) };
     check(&dx, 3e-5, 2e-6, |cpu| {
         let mut workspace = output(cpu, cpu.inner_product_backward_data_workspace_len(geometry));
         let (weights, dy, mut dx) = (buffer(cpu, &weights), buffer(cpu, &dy), first(cpu, x.len()));

@@ -1,9 +1,11 @@
 //! Convolution by every algorithm that takes a shape, deconvolution and im2col.
 
-use kernels::{Activation, Backend, ConvAlgorithm, ConvGeometry, CpuBackend, Epilogue, MAX_SPATIAL};
+use kernels::{
+    Activation, Backend, ConvAlgorithm, ConvGeometry, Convolution, CpuBackend, Epilogue, MAX_SPATIAL,
+};
 use proptest::prelude::*;
 
-use crate::support::{buffer, check, numbers, output, values, wide};
+use crate::support::{buffer, check, check_cpu, numbers, output, values, wide};
 
 /// A convolution's shape with channels as (groups, inputs a group, outputs a group) and axes as (input, kernel, stride, pad,
 /// dilation); `None` if the kernel has no place.
@@ -136,18 +138,22 @@ impl Case {
         (y.into_iter().map(|y| y.max(0.0)).collect(), size.into_iter().fold(1.0, f64::max))
     }
 
-    fn run(&self, cpu: &CpuBackend, algorithm: Option<ConvAlgorithm>) -> Vec<f32> {
+    fn run_by(&self, cpu: &CpuBackend, algorithm: ConvAlgorithm) -> Vec<f32> {
         let weights = buffer(cpu, &self.weights);
-        let prepared = match algorithm {
-            Some(algorithm) => cpu.convolution_prepare_with(algorithm, &self.geometry, &weights),
-            None => cpu.convolution_prepare(&self.geometry, &weights),
-        }
-        .unwrap();
+        self.forward(cpu, &cpu.convolution_prepare_with(algorithm, &self.geometry, &weights).unwrap())
+    }
+
+    fn run(&self, cpu: &dyn Backend) -> Vec<f32> {
+        let weights = buffer(cpu, &self.weights);
+        self.forward(cpu, &cpu.convolution_prepare(&self.geometry, &weights).unwrap())
+    }
+
+    fn forward(&self, cpu: &dyn Backend, prepared: &Convolution) -> Vec<f32> {
         let mut y = buffer(cpu, &self.old);
         let mut workspace = output(cpu, prepared.workspace_len());
         let bias = buffer(cpu, &self.bias);
         let epilogue = Epilogue { bias: Some(&bias), accumulate: true, activation: Activation::Relu };
-        cpu.convolution_forward(&prepared, &buffer(cpu, &self.x), &epilogue, &mut y, &mut workspace).unwrap();
+        cpu.convolution_forward(prepared, &buffer(cpu, &self.x), &epilogue, &mut y, &mut workspace).unwrap();
         values(cpu, &y, self.old.len())
     }
 
@@ -157,9 +163,9 @@ impl Case {
         {
             // Winograd's transforms amplify rounding.
             let unit = if algorithm == ConvAlgorithm::Winograd { 2e-6 } else { 2e-7 };
-            check(&expected, unit * size, 2e-6, |cpu| self.run(cpu, Some(algorithm)));
+            check_cpu(&expected, unit * size, 2e-6, |cpu| self.run_by(cpu, algorithm));
         }
-        check(&expected, 2e-6 * size, 2e-6, |cpu| self.run(cpu, None));
+        check(&expected, 2e-6 * size, 2e-6, |cpu| self.run(cpu));
     }
 }
 
@@ -343,7 +349,7 @@ fn winograd_is_accurate_enough() {
         let (expected, _) = case.reference();
         let largest = expected.iter().copied().fold(0.0, f64::max);
         let error = |algorithm| {
-            let found = case.run(&CpuBackend::new(1).unwrap(), Some(algorithm));
+            let found = case.run_by(&CpuBackend::new(1).unwrap(), algorithm);
             let differences =
                 found.iter().zip(&expected).map(|(&found, expected)| (f64::from(found) - expected).abs());
             differences.fold(0.0, f64::max) / largest

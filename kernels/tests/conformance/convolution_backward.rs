@@ -57,7 +57,7 @@ impl Case {
         ([dx, dw], (outputs * taps).max(g.batch as usize * out_pixels) as f64)
     }
 
-    fn data(&self, cpu: &CpuBackend, accumulate: bool) -> Vec<f32> {
+    fn data(&self, cpu: &dyn Backend, accumulate: bool) -> Vec<f32> {
         // Packed for other weights first.
         let other = buffer(cpu, &vec![f32::NAN; self.weights.len()]);
         let mut prepared = cpu.convolution_backward_data_prepare(&self.geometry, &other).unwrap();
@@ -69,7 +69,7 @@ impl Case {
         values(cpu, &dx, self.x.len())
     }
 
-    fn filter(&self, cpu: &CpuBackend, accumulate: bool) -> Vec<f32> {
+    fn filter(&self, cpu: &dyn Backend, accumulate: bool) -> Vec<f32> {
         let mut dw = if accumulate { buffer(cpu, &self.old[1]) } else { output(cpu, self.weights.len()) };
         let len = cpu.convolution_backward_filter_workspace_len(&self.geometry);
         let (x, dy, mut workspace) = (buffer(cpu, &self.x), buffer(cpu, &self.dy), output(cpu, len));

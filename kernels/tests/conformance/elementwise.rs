@@ -100,7 +100,7 @@ proptest! {
             (0..len).map(|i| function(f64::from(x[i]), i / inner % axis)).collect()
         };
         let (wa, wb, wv) = (wide(&a), wide(&b), wide(&variance));
-        let start = |cpu: &kernels::CpuBackend| if in_place { (None, buffer(cpu, &x)) } else { (Some(buffer(cpu, &x)), output(cpu, len)) };
+        let start = |cpu: &dyn Backend| if in_place { (None, buffer(cpu, &x)) } else { (Some(buffer(cpu, &x)), output(cpu, len)) };
         check(&of(&|x, c| x * wa[c] + wb[c]), 2e-7, 1e-6, |cpu| {
             let (x, mut y) = start(cpu);
             let (a, b) = (buffer(cpu, &a), buffer(cpu, &b));

@@ -8,7 +8,7 @@ use kernels::{
 };
 use proptest::prelude::*;
 
-use crate::support::{buffer, check, numbers, output, values, wide};
+use crate::support::{buffer, check, check_cpu, numbers, output, values, wide};
 
 /// `op(a) · op(b)`.
 fn product(geometry: &GemmGeometry, a: &[f32], b: &[f32]) -> Vec<f64> {
@@ -163,7 +163,7 @@ fn weights_of_any_alignment() {
         for offset in 0..4 {
             let bytes = weights.iter().flat_map(|weight| weight.to_ne_bytes());
             let shared = Arc::new(Mapped(std::iter::repeat_n(0, offset).chain(bytes).collect(), offset));
-            check(&expected, 1e-5, 2e-6, |cpu| {
+            check_cpu(&expected, 1e-5, 2e-6, |cpu| {
                 let mut y = output(cpu, expected.len());
                 let mut workspace = output(cpu, cpu.inner_product_workspace_len(&geometry));
                 let (x, plain) = (buffer(cpu, &x), Epilogue::default());

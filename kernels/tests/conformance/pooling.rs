@@ -1,6 +1,6 @@
 //! Pooling, unpooling and local response normalization.
 
-use kernels::{Backend, CpuBackend, LrnGeometry, LrnRegion, PoolGeometry, PoolMethod, Rounding};
+use kernels::{Backend, LrnGeometry, LrnRegion, PoolGeometry, PoolMethod, Rounding};
 use proptest::prelude::*;
 
 use crate::support::{buffer, check, numbers, output, values, wide};
@@ -57,7 +57,7 @@ fn reference(geometry: &PoolGeometry, x: &[f32], random: &[f32]) -> (Vec<f64>, V
     (y, mask)
 }
 
-fn run(cpu: &CpuBackend, geometry: &PoolGeometry, x: &[f32], random: &[f32], masked: bool) -> [Vec<f32>; 2] {
+fn run(cpu: &dyn Backend, geometry: &PoolGeometry, x: &[f32], random: &[f32], masked: bool) -> [Vec<f32>; 2] {
     let len = (geometry.batch * geometry.channels * geometry.output[0] * geometry.output[1]) as usize;
     let (mut y, mut mask) = (output(cpu, len), output(cpu, len));
     let random = (geometry.method == PoolMethod::StochasticTrain).then(|| buffer(cpu, random));

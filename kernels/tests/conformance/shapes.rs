@@ -1,6 +1,6 @@
 //! Copies, ArgMax and resizing.
 
-use kernels::{ArgMaxOutput, AxisGeometry, Backend, CopyGeometry, InterpGeometry};
+use kernels::{ArgMaxOutput, AxisGeometry, CopyGeometry, InterpGeometry};
 use proptest::prelude::*;
 
 use crate::support::{buffer, check, numbers, output, values, wide};

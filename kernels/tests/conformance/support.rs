@@ -1,7 +1,10 @@
 //! Backends to test on, numbers to test with, and the comparison.
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
+#[cfg(any(feature = "cuda", feature = "emulate"))]
+use kernels::DeviceBackend;
 use kernels::{Backend, Buffer, CpuBackend, Isa};
 
 /// Each instruction set of this machine, with one thread and with three.
@@ -13,10 +16,45 @@ static BACKENDS: LazyLock<Vec<[CpuBackend; 2]>> = LazyLock::new(|| {
         .collect()
 });
 
+/// Devices that run the kernels of `cu/`: the emulator, and a GPU if there is one.
+#[cfg(any(feature = "cuda", feature = "emulate"))]
+static DEVICES: LazyLock<Vec<DeviceBackend>> = LazyLock::new(open_devices);
+
+#[cfg(any(feature = "cuda", feature = "emulate"))]
+pub(crate) fn open_devices() -> Vec<DeviceBackend> {
+    let devices = [
+        #[cfg(feature = "emulate")]
+        Some(DeviceBackend::emulated().unwrap()),
+        #[cfg(feature = "cuda")]
+        DeviceBackend::cuda(0).ok(),
+    ];
+    devices.into_iter().flatten().collect()
+}
+
+#[cfg(any(feature = "cuda", feature = "emulate"))]
+pub(crate) fn devices() -> &'static [DeviceBackend] {
+    &DEVICES
+}
+
 /// Runs `operation` on every backend; the result must be within `absolute + relative · |expected|` of `expected`, and
-/// have the same bits with any number of threads.
+/// on the processor have the same bits with any number of threads.
 #[track_caller]
 pub(crate) fn check(
+    expected: &[f64],
+    absolute: f64,
+    relative: f64,
+    operation: impl Fn(&dyn Backend) -> Vec<f32>,
+) {
+    check_cpu(expected, absolute, relative, |cpu| operation(cpu));
+    #[cfg(any(feature = "cuda", feature = "emulate"))]
+    for device in devices() {
+        close(&operation(device), expected, absolute, relative, &device.name());
+    }
+}
+
+/// The same of what only the processor has.
+#[track_caller]
+pub(crate) fn check_cpu(
     expected: &[f64],
     absolute: f64,
     relative: f64,
@@ -38,6 +76,7 @@ pub(crate) fn check(
 #[track_caller]
 fn close(found: &[f32], expected: &[f64], absolute: f64, relative: f64, what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
+    note_error(found, expected, what);
     for (index, (&found, &expected)) in found.iter().zip(expected).enumerate() {
         let found = f64::from(found);
         let same = found == expected || (found.is_nan() && expected.is_nan());
@@ -50,20 +89,40 @@ fn close(found: &[f32], expected: &[f64], absolute: f64, relative: f64, what: &s
     }
 }
 
+/// Keeps, for each test and backend, the largest difference as a part of the largest value expected, and writes the table into
+/// the file that the variable `KERNELS_ERRORS` names, where it is set.
+fn note_error(found: &[f32], expected: &[f64], backend: &str) {
+    static WORST: Mutex<BTreeMap<(String, String), f64>> = Mutex::new(BTreeMap::new());
+    let Some(file) = std::env::var_os("KERNELS_ERRORS") else { return };
+    let largest = expected.iter().fold(f64::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
+    let differences =
+        found.iter().zip(expected).map(|(&found, expected)| (f64::from(found) - expected).abs());
+    let error = differences.fold(0.0, f64::max) / largest;
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let mut worst = WORST.lock().unwrap_or_else(PoisonError::into_inner);
+    let entry = worst.entry((test, backend.to_owned())).or_insert(-1.0);
+    if error > *entry {
+        *entry = error;
+        let line =
+            |((test, backend), error): (&(String, String), &f64)| format!("{test}\t{backend}\t{error:.1e}\n");
+        std::fs::write(file, worst.iter().map(line).collect::<String>()).unwrap();
+    }
+}
+
 /// A buffer with `values` in it, and a few floats too many.
-pub(crate) fn buffer(cpu: &CpuBackend, values: &[f32]) -> Buffer {
+pub(crate) fn buffer(cpu: &dyn Backend, values: &[f32]) -> Buffer {
     let mut buffer = cpu.allocate(values.len() + 5).unwrap();
     cpu.write(&mut buffer, 0, values).unwrap();
     buffer
 }
 
 /// A buffer for a result of `len`, full of NaNs: whatever is not written shows.
-pub(crate) fn output(cpu: &CpuBackend, len: usize) -> Buffer {
+pub(crate) fn output(cpu: &dyn Backend, len: usize) -> Buffer {
     buffer(cpu, &vec![f32::NAN; len])
 }
 
 /// The first `len` floats.
-pub(crate) fn values(cpu: &CpuBackend, buffer: &Buffer, len: usize) -> Vec<f32> {
+pub(crate) fn values(cpu: &dyn Backend, buffer: &Buffer, len: usize) -> Vec<f32> {
     let mut values = vec![0.0; len];
     cpu.read(buffer, 0, &mut values).unwrap();
     values

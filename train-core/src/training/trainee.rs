@@ -169,11 +169,11 @@ impl<'b> Trainee<'b> {
     }
 
     /// The parameters with their gradients, in the same order; those that learn count as changed from here on. Without a
-    /// gradient: statistics, parameters whose `lr_mult` is 0, and those of frozen layers.
+    /// gradient: statistics, parameters whose `lr_mult` is 0, and those of frozen layers. They are empty where the backend's
+    /// memory is not main memory: there [`change_params`](Self::change_params) serves.
     pub fn params(&mut self) -> Vec<ParamView<'_>> {
+        self.count_changes();
         let first = self.first_param;
-        let changes = self.versions[first..].iter_mut().zip(&self.diffs[first..]);
-        changes.for_each(|(version, diff)| *version += u64::from(diff.is_some()));
         let buffers = self.buffers[first..].iter_mut().zip(&mut self.diffs[first..]);
         buffers
             .map(|(value, grad)| ParamView {
@@ -255,6 +255,51 @@ impl<'b> Trainee<'b> {
         }
         let last = self.plan.steps.last().map_or(0, |step| step.layer);
         Ok(error(last, "the sum of the losses".to_owned()))
+    }
+
+    /// Lets `change`, such as an optimizer's update, work on the parameters, wherever they are: what a device has is copied to
+    /// main memory, and those that learn are copied back.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn change_params<R>(&mut self, change: impl FnOnce(&mut [ParamView<'_>]) -> R) -> Result<R> {
+        let first = self.first_param;
+        let is_host =
+            |buffer: &Option<Buffer>| buffer.as_ref().is_none_or(|buffer| buffer.as_host().is_some());
+        if self.buffers[first..].iter().all(is_host) {
+            return Ok(change(&mut self.params()));
+        }
+        self.count_changes();
+        let fetch = |buffer: &Buffer| -> Result<Vec<f32>> {
+            let mut values = vec![0.0; buffer.len()];
+            self.backend.read(buffer, 0, &mut values)?;
+            Ok(values)
+        };
+        let buffers = self.buffers[first..].iter().zip(&self.diffs[first..]);
+        let fetched = buffers.map(|(value, diff)| {
+            let value = value.as_ref().map(fetch).transpose()?.unwrap_or_default();
+            Ok((value, diff.as_ref().map(fetch).transpose()?))
+        });
+        let mut fetched = fetched.collect::<Result<Vec<_>>>()?;
+        let views = fetched.iter_mut().map(|(value, grad)| ParamView { value, grad: grad.as_deref_mut() });
+        let outcome = change(&mut views.collect::<Vec<_>>());
+        for (place, (value, grad)) in fetched.iter().enumerate() {
+            if grad.is_some() {
+                self.backend.write(in_place(&mut self.buffers, first + place), 0, value)?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The gradient of a parameter, counted as in [`infos`](Self::infos), where it has one.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn param_gradient(&self, index: usize) -> Result<Option<Vec<f32>>> {
+        let Some(Some(gradient)) = self.diffs.get(self.first_param + index) else { return Ok(None) };
+        let mut values = vec![0.0; gradient.len()];
+        self.backend.read(gradient, 0, &mut values)?;
+        Ok(Some(values))
     }
 
     /// The parameters as a model file holds them: every layer with its blobs, those of sharers too.
@@ -419,6 +464,13 @@ impl<'b> Trainee<'b> {
     /// How many layers a backward pass computes gradients of.
     pub fn backward_step_count(&self) -> usize {
         (0..self.operations.len()).filter(|&at| self.flows.reaches(at)).count()
+    }
+
+    /// From here on, what learns counts as changed.
+    fn count_changes(&mut self) {
+        let first = self.first_param;
+        let changes = self.versions[first..].iter_mut().zip(&self.diffs[first..]);
+        changes.for_each(|(version, diff)| *version += u64::from(diff.is_some()));
     }
 
     fn fill_params(&mut self, params: &Params) -> Result<()> {

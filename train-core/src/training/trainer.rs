@@ -116,7 +116,7 @@ impl<'b> Trainer<'b> {
         }
         let rate = self.solver.rate();
         let before = self.held();
-        self.solver.update(&mut self.trainee.params())?;
+        self.trainee.change_params(|params| self.solver.update(params))??;
         Ok(Stepped { loss, rate, thawed: self.thaw(&before)? })
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use caffe_proto::proto::NetState;
 use caffe_proto::{Blob, LayerBlobs, Model, Payload, Storage, text};
+use kernels::{Backend, CpuBackend, Device};
 use train_core::Network;
 use weight_io::Weights;
 
@@ -92,6 +93,15 @@ impl Case {
         let upgraded = caffe_proto::upgrade(Path::new("golden"), definition, Vec::new()).unwrap();
         Network::new(upgraded.definition.unwrap(), &NetState::default()).map_err(|error| chain(&error))
     }
+}
+
+/// The processor, and with the feature `emulate` the emulated GPU.
+pub(crate) fn backends() -> Vec<Box<dyn Backend>> {
+    let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(CpuBackend::new(1).unwrap())];
+    if cfg!(feature = "emulate") {
+        backends.push(kernels::open(Device::Emulated, 1).unwrap());
+    }
+    backends
 }
 
 /// The files there are, without their ending, in the order of their names.

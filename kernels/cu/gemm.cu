@@ -1,0 +1,121 @@
+// C = alpha · op(A) · op(B) + beta · C, for all four transposes, one product or a batch of them.
+//
+// The last of the versions that README.md goes through: 128×128 tiles, 8×8 sums a thread, slices that arrive by cp.async while
+// the ones before are multiplied, the sum cut into parts where the result alone would not fill the device, TF32 on demand.
+
+struct Matrix {
+    Global<const float> at;
+    // Floats from one row (of op(A)) or column (of op(B)) to the next, and from one step of the sum to the next.
+    uint32_t along, down;
+    // Floats from one product of the batch to the next: outer, inner.
+    uint32_t outer, inner;
+    // Whether four neighbours always lie at multiples of 16 bytes.
+    uint32_t aligned;
+};
+
+struct Gemm {
+    uint32_t m, n, k;
+    Matrix a, b;
+    Global<float> c;
+    // Products of the batch: the z index of a block is (outer · inner_count + inner) · splits + split.
+    uint32_t inner_count, splits;
+    // The length of each part of the sum.
+    uint32_t part;
+    // Floats from one part's result to the next: 0 where there is one, and the epilogue applies.
+    uint32_t part_stride;
+    Epilogue epilogue;
+};
+
+// One operand's slices: EXTENT rows (or columns) of which `extent` are there, DEPTH deep.
+template <int EXTENT, int DEPTH>
+struct Operand {
+    Global<const float> from;
+    uint32_t along, down, extent, end, aligned;
+
+    template <int N>
+    __device__ __forceinline__ void fetch(Shared<float, DEPTH, N>& slice, uint32_t k) const {
+        const int thread = threadIdx.x;
+        if (along == 1 && aligned) {
+            // Four neighbours at once.
+            constexpr int FOURS = EXTENT / 4;
+            const int place = thread % FOURS * 4;
+#pragma unroll
+            for (int depth = thread / FOURS; depth < DEPTH; depth += TILE_THREADS / FOURS) {
+                const bool valid = place < extent && k + depth < end;
+                copy_async4(slice[depth], place, from, place + size_t(k + depth) * down, valid);
+            }
+        } else if (along == 1) {
+            const int place = thread % EXTENT;
+#pragma unroll
+            for (int depth = thread / EXTENT; depth < DEPTH; depth += TILE_THREADS / EXTENT) {
+                copy_async(slice[depth], place, from, place + size_t(k + depth) * down, place < extent && k + depth < end);
+            }
+        } else {
+            // Neighbouring threads read along the sum, where the floats lie side by side.
+            const int depth = thread % DEPTH;
+#pragma unroll
+            for (int place = thread / DEPTH; place < EXTENT; place += TILE_THREADS / DEPTH) {
+                const bool valid = place < extent && k + depth < end;
+                copy_async(slice[depth], place, from, size_t(place) * along + size_t(k + depth) * down, valid);
+            }
+        }
+    }
+};
+
+template <class Tile>
+struct Operands {
+    Operand<Tile::EXTENT, Tile::DEPTH> a, b;
+
+    __device__ __forceinline__ void look_ahead(int, uint32_t) const {}
+
+    __device__ __forceinline__ void fetch(typename Tile::Memory& memory, int slot, uint32_t k) const {
+        a.fetch(memory.a[slot], k);
+        b.fetch(memory.b[slot], k);
+    }
+};
+
+template <class Tile>
+__device__ __forceinline__ void gemm(const Gemm& g) {
+    __shared__ typename Tile::Memory memory;
+    const uint32_t row = blockIdx.y * Tile::EXTENT, column = blockIdx.x * Tile::EXTENT;
+    const uint32_t split = blockIdx.z % g.splits, product = blockIdx.z / g.splits;
+    const uint32_t outer = product / g.inner_count, inner = product % g.inner_count;
+    const uint32_t from = split * g.part, to = from + g.part < g.k ? from + g.part : g.k;
+    const size_t a = size_t(outer) * g.a.outer + size_t(inner) * g.a.inner + size_t(row) * g.a.along;
+    const size_t b = size_t(outer) * g.b.outer + size_t(inner) * g.b.inner + size_t(column) * g.b.along;
+    Operands<Tile> source = {
+        {g.a.at + a, g.a.along, g.a.down, g.m - row, to, g.a.aligned},
+        {g.b.at + b, g.b.along, g.b.down, g.n - column, to, g.b.aligned},
+    };
+    Tile tile;
+    multiply_slices(tile, source, memory, from, to);
+    const size_t start = size_t(product) * g.m * g.n + size_t(split) * g.part_stride;
+    tile.each([&](int i, int j, float sum) {
+        if (row + i >= g.m || column + j >= g.n) return;
+        const size_t index = start + size_t(row + i) * g.n + column + j;
+        if (g.part_stride == 0) {
+            finish(g.epilogue, sum, g.c, index);
+        } else {
+            g.c[index] = sum;
+        }
+    });
+}
+
+typedef Plain<8, 8> Large;
+typedef Plain<4, 16> Small;
+
+KERNEL(gemm_128, 256)(Gemm g) { gemm<Large>(g); }
+
+KERNEL(gemm_64, 256)(Gemm g) { gemm<Small>(g); }
+
+KERNEL(gemm_tf32, 256)(Gemm g) { gemm<Tensor>(g); }
+
+// Adds up the parts of a sum, in their order.
+KERNEL(add_parts, 256)
+(uint32_t count, uint32_t splits, Global<const float> parts, Epilogue epilogue, Global<float> c) {
+    for (uint32_t i = first(); i < count; i += step()) {
+        float sum = parts[i];
+        for (uint32_t split = 1; split < splits; ++split) sum += parts[size_t(split) * count + i];
+        finish(epilogue, sum, c, i);
+    }
+}

@@ -1,0 +1,73 @@
+//! What a device's driver must do: keep memory, copy, and run kernels.
+
+use std::ffi::c_void;
+
+use super::source::Module;
+use crate::error::Result;
+
+/// An address in a device's memory.
+pub(crate) type Address = u64;
+
+/// Extents of a grid or of a block.
+pub(crate) type Extents = [u32; 3];
+
+/// A device, below the level of operations. Work is done in the order in which it is given; it may return before it is done.
+pub(crate) trait Driver: Send + Sync {
+    /// The device, in words.
+    fn name(&self) -> String;
+
+    /// How many blocks run side by side, in the least.
+    fn multiprocessors(&self) -> u32;
+
+    /// Whether its tensor cores know TF32.
+    fn has_tf32(&self) -> bool;
+
+    /// `len` floats, all zero.
+    fn allocate(&self, len: usize) -> Result<Address>;
+
+    /// Gives back what [`allocate`](Driver::allocate) gave.
+    fn free(&self, address: Address);
+
+    /// Copies to the device.
+    fn write(&self, address: Address, values: &[f32]) -> Result<()>;
+
+    /// Copies from the device, when all work given before is done.
+    fn read(&self, address: Address, values: &mut [f32]) -> Result<()>;
+
+    /// Copies within the device.
+    fn copy(&self, from: Address, to: Address, len: usize) -> Result<()>;
+
+    /// Starts a kernel.
+    fn launch(&self, launch: &Launch<'_>) -> Result<()>;
+
+    /// Waits until all work is done.
+    fn synchronize(&self) -> Result<()>;
+}
+
+/// A kernel with all that it needs. Only [`Call`](super::call::Call) makes one, from values that live while it runs.
+pub(crate) struct Launch<'a> {
+    /// Where the kernel is.
+    pub(crate) module: &'static Module,
+    /// Its name.
+    pub(crate) kernel: &'static str,
+    pub(crate) grid: Extents,
+    pub(crate) block: Extents,
+    /// Where each argument lies, and how many bytes it has.
+    pub(crate) arguments: &'a [*const c_void],
+    #[cfg_attr(not(feature = "emulate"), expect(dead_code, reason = "for the emulator to check"))]
+    pub(crate) sizes: &'a [usize],
+    /// The memory among the arguments.
+    #[cfg_attr(not(feature = "emulate"), expect(dead_code, reason = "for the emulator to check"))]
+    pub(crate) operands: &'a [Operand],
+}
+
+/// Memory that a kernel reads or writes.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Operand {
+    pub(crate) address: Address,
+    /// Floats, from the address on, of which each must be written.
+    pub(crate) written: u64,
+    /// Whether it may be written at all.
+    pub(crate) writable: bool,
+}

@@ -1,0 +1,280 @@
+//! Launches of `cu/gemm.cu`: which tile, into how many parts the sum is cut, and where the parts go.
+
+use super::DeviceBackend;
+use super::call::{Call, Parameter, Target};
+use super::driver::Address;
+use super::memory::DeviceBuffer;
+use super::source::{GEMM, GEMM_1_NAIVE, GEMM_2_TILES, GEMM_3_REGISTERS};
+use crate::activation::Activation;
+use crate::buffer::Buffer;
+use crate::error::Result;
+use crate::geometry::{GemmGeometry, InnerProductGeometry};
+
+/// The versions of the product that `cu/README.md` goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GemmVersion {
+    /// A thread an element, everything from global memory.
+    Naive,
+    /// Tiles in shared memory.
+    Tiles,
+    /// 8×8 elements a thread in registers.
+    Registers,
+}
+
+/// What happens to sums on their way out: `Epilogue` of cu/tiles.cuh.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Epilogue {
+    bias: Address,
+    divisor: u32,
+    modulo: u32,
+    alpha: f32,
+    beta: f32,
+    finish: u32,
+    terms: [f32; 2],
+}
+
+// SAFETY: as cu/tiles.cuh has it.
+unsafe impl Parameter for Epilogue {}
+
+impl Epilogue {
+    /// `c = alpha · sum + beta · c`.
+    pub(crate) fn scaled(alpha: f32, beta: f32) -> Self {
+        Self { bias: 0, divisor: 1, modulo: 1, alpha, beta, finish: 0, terms: [0.0; 2] }
+    }
+
+    /// `c = sum`, or added to what is there.
+    pub(crate) fn adding(accumulate: bool) -> Self {
+        Self::scaled(1.0, f32::from(u8::from(accumulate)))
+    }
+
+    /// With a bias for element i of c: entry `(i / divisor) % modulo`.
+    pub(crate) fn with_bias(self, bias: Option<&DeviceBuffer>, divisor: usize, modulo: usize) -> Self {
+        let bias = bias.map_or(0, DeviceBuffer::address);
+        Self { bias, divisor: divisor as u32, modulo: modulo as u32, ..self }
+    }
+
+    /// With what of an activation can be done at once; the rest must follow.
+    pub(crate) fn with_activation(self, activation: Activation) -> (Self, Activation) {
+        let (finish, terms) = match activation {
+            Activation::Relu => (1, [0.0; 2]),
+            Activation::LeakyRelu { slope } => (2, [slope, 0.0]),
+            Activation::Relu6 => (3, [0.0, 6.0]),
+            Activation::Clip { low, high } => (3, [low, high]),
+            rest => return (self, rest),
+        };
+        (Self { finish, terms, ..self }, Activation::Identity)
+    }
+}
+
+/// One operand: `Matrix` of cu/gemm.cu.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Matrix {
+    at: Address,
+    along: u32,
+    down: u32,
+    outer: u32,
+    inner: u32,
+    aligned: u32,
+}
+
+/// `Gemm` of cu/gemm.cu.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Gemm {
+    m: u32,
+    n: u32,
+    k: u32,
+    a: Matrix,
+    b: Matrix,
+    c: Address,
+    inner_count: u32,
+    splits: u32,
+    part: u32,
+    part_stride: u32,
+    epilogue: Epilogue,
+}
+
+// SAFETY: as cu/gemm.cu has it.
+unsafe impl Parameter for Gemm {}
+
+/// A square tile of the result, and how it is computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tile {
+    Small,
+    Large,
+    Tf32,
+}
+
+impl Tile {
+    /// The tile for a product of m×n. A large one reads each operand half as often; a small one wastes less at the borders and
+    /// makes four times the blocks.
+    pub(crate) fn choose(m: usize, n: usize, tf32: bool) -> Self {
+        match (m > 64 && n > 64, tf32) {
+            (false, _) => Self::Small,
+            (true, false) => Self::Large,
+            (true, true) => Self::Tf32,
+        }
+    }
+
+    pub(crate) fn extent(self) -> usize {
+        if self == Self::Small { 64 } else { 128 }
+    }
+
+    /// Steps of the sum in a slice.
+    fn depth(self) -> usize {
+        if self == Self::Large { 8 } else { 16 }
+    }
+}
+
+/// How a product is cut among blocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    pub(crate) tile: Tile,
+    /// Into how many parts each sum is cut, and how long they are.
+    pub(crate) splits: u32,
+    pub(crate) part: u32,
+    /// Tiles across and down.
+    pub(crate) tiles: [u32; 2],
+}
+
+impl Cut {
+    /// For `products` products of m×n, sums of length k, on so many multiprocessors. Sizes alone decide, so the same sizes give
+    /// the same bits on the same kind of device.
+    pub(crate) fn new([m, n, k]: [usize; 3], products: usize, tf32: bool, multiprocessors: u32) -> Self {
+        /// Shorter parts would spend their time on writing and adding up.
+        const SHORTEST: usize = 256;
+        const MOST: usize = 64;
+        let tile = Tile::choose(m, n, tf32);
+        let tiles = [n, m].map(|extent| extent.div_ceil(tile.extent()));
+        let blocks = (tiles[0] * tiles[1] * products).max(1);
+        let wanted = (2 * multiprocessors as usize) / blocks;
+        let splits = wanted.min(k / SHORTEST).clamp(1, MOST);
+        let part = k.div_ceil(splits).next_multiple_of(tile.depth()).max(tile.depth());
+        let splits = k.div_ceil(part).max(1);
+        Self { tile, splits: splits as u32, part: part as u32, tiles: tiles.map(|count| count as u32) }
+    }
+
+    /// Floats of workspace for the parts of a result of `len`.
+    pub(crate) fn workspace_len(&self, len: usize) -> usize {
+        if self.splits > 1 { self.splits as usize * len } else { 0 }
+    }
+}
+
+impl DeviceBackend {
+    /// `C = A · B` for row-major m×k and k×n, by one of the versions of the product that are kept for what they teach.
+    pub fn gemm_version(
+        &self,
+        version: GemmVersion,
+        [m, n, k]: [u32; 3],
+        a: &Buffer,
+        b: &Buffer,
+        c: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "gemm_version";
+        let [rows, columns, depth] = [m, n, k].map(|extent| extent as usize);
+        let (a, b) = (self.take(OP, "a", a, rows * depth)?, self.take(OP, "b", b, depth * columns)?);
+        let c = self.take_mut(OP, "c", c, rows * columns)?;
+        let (call, tile) = match version {
+            GemmVersion::Naive => (self.call(&GEMM_1_NAIVE, "gemm_1_naive"), 16),
+            GemmVersion::Tiles => (self.call(&GEMM_2_TILES, "gemm_2_tiles"), 32),
+            GemmVersion::Registers => (self.call(&GEMM_3_REGISTERS, "gemm_3_registers"), 128),
+        };
+        let call = call
+            .count(m as usize)
+            .count(n as usize)
+            .count(k as usize)
+            .input(a)
+            .input(b)
+            .output(&c, rows * columns);
+        call.launch([n.div_ceil(tile), m.div_ceil(tile), 1], 256)
+    }
+
+    pub(crate) fn gemm_cut(&self, geometry: &GemmGeometry) -> Cut {
+        let extents = [geometry.m, geometry.n, geometry.k].map(|extent| extent as usize);
+        Cut::new(extents, 1, self.uses_tf32(), self.driver.multiprocessors())
+    }
+
+    /// The product, operands checked: `workspace` is as long as the cut asks for.
+    pub(crate) fn product(
+        &self,
+        geometry: &GemmGeometry,
+        [a, b]: [&DeviceBuffer; 2],
+        epilogue: Epilogue,
+        c: &Target<'_>,
+        workspace: &Target<'_>,
+    ) -> Result<()> {
+        let cut = self.gemm_cut(geometry);
+        let GemmGeometry { m, n, k, transpose_a, transpose_b, .. } = *geometry;
+        let len = m as usize * n as usize;
+        let matrix = |buffer: &DeviceBuffer, extent: u32, contiguous: bool| Matrix {
+            at: buffer.address(),
+            along: if contiguous { 1 } else { k },
+            down: if contiguous { extent } else { 1 },
+            outer: 0,
+            inner: 0,
+            aligned: u32::from(extent.is_multiple_of(4)),
+        };
+        let parts = cut.splits > 1;
+        let gemm = Gemm {
+            m,
+            n,
+            k,
+            a: matrix(a, m, transpose_a),
+            b: matrix(b, n, !transpose_b),
+            c: if parts { workspace.address() } else { c.address() },
+            inner_count: 1,
+            splits: cut.splits,
+            part: cut.part,
+            part_stride: if parts { len as u32 } else { 0 },
+            epilogue,
+        };
+        let kernel = match cut.tile {
+            Tile::Small => "gemm_64",
+            Tile::Large => "gemm_128",
+            Tile::Tf32 => "gemm_tf32",
+        };
+        let mut call = self.call(&GEMM, kernel).value(&gemm);
+        call.reads(a);
+        call.reads(b);
+        if parts {
+            call.writes(workspace, cut.workspace_len(len));
+        } else {
+            call.writes(c, len);
+        }
+        call.launch([cut.tiles[0], cut.tiles[1], cut.splits], 256)?;
+        self.add_parts(&cut, epilogue, c, workspace, len)
+    }
+
+    /// The second half of a product that is cut into parts.
+    pub(crate) fn add_parts(
+        &self,
+        cut: &Cut,
+        epilogue: Epilogue,
+        c: &Target<'_>,
+        workspace: &Target<'_>,
+        len: usize,
+    ) -> Result<()> {
+        if cut.splits < 2 {
+            return Ok(());
+        }
+        let count = len as u32;
+        let call: Call<'_> =
+            self.call(&GEMM, "add_parts").count(count as usize).count(cut.splits as usize).source(workspace);
+        call.value(&epilogue).output(c, len).over(len)
+    }
+
+    /// The product that an inner product is.
+    pub(crate) fn inner_product_gemm(geometry: &InnerProductGeometry) -> GemmGeometry {
+        let InnerProductGeometry { batch, inputs, outputs, transpose } = *geometry;
+        GemmGeometry { transpose_b: !transpose, ..GemmGeometry::new(batch, outputs, inputs) }
+    }
+
+    /// The product that gives the gradient of an inner product's weights, in the order in which they lie.
+    pub(crate) fn inner_product_filter_gemm(geometry: &InnerProductGeometry) -> GemmGeometry {
+        let InnerProductGeometry { batch, inputs, outputs, transpose } = *geometry;
+        let (m, n) = if transpose { (inputs, outputs) } else { (outputs, inputs) };
+        GemmGeometry { transpose_a: true, ..GemmGeometry::new(m, n, batch) }
+    }
+}

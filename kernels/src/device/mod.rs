@@ -1,0 +1,152 @@
+//! Devices that run the kernels of `cu/`: an NVIDIA GPU, and its emulation on the processor.
+//!
+//! There is one implementation of [`Backend`](crate::Backend), in [`operations`], over a small trait, [`driver::Driver`], with
+//! one implementation for CUDA's driver and one for the emulator: what is launched, with which grid and which arguments, is the
+//! same code for both.
+
+mod activation;
+mod call;
+mod convolution;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod driver;
+#[cfg(feature = "emulate")]
+mod emulate;
+mod gemm;
+mod memory;
+mod operations;
+mod source;
+
+#[cfg(feature = "cuda")]
+pub use cuda::{KernelReport, compile_reports};
+pub use gemm::GemmVersion;
+pub use memory::DeviceBuffer;
+
+pub(crate) use convolution::Prepared;
+
+use std::sync::{Arc, Mutex};
+
+use call::{Call, Target};
+use driver::Driver;
+use source::Module;
+
+use crate::buffer::Buffer;
+use crate::error::{Error, Result};
+
+/// How products are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MathMode {
+    /// In f32 throughout.
+    #[default]
+    F32,
+    /// Factors rounded to TF32, ten bits behind the point, for the tensor cores; sums in f32. Where there are none, f32.
+    Tf32,
+}
+
+/// A GPU, or its emulation.
+pub struct DeviceBackend {
+    driver: Arc<dyn Driver>,
+    math: MathMode,
+    /// Partial sums on their way to the host.
+    scratch: Mutex<DeviceBuffer>,
+}
+
+impl DeviceBackend {
+    /// A GPU as the kernels see it, on the processor, with every access checked: for tests, and thousands of times slower. A
+    /// kernel that does what it must not is an error that names it.
+    #[cfg(feature = "emulate")]
+    pub fn emulated() -> Result<Self> {
+        Self::with_driver(Arc::new(emulate::Emulator))
+    }
+
+    /// An NVIDIA GPU, counted from 0. Kernels are compiled when they are first used, and kept in the cache folder
+    /// (`REBREW_CACHE`, else the system's).
+    ///
+    /// # Errors
+    /// [`Error::Device`], where the driver, NVRTC or the GPU is missing.
+    #[cfg(feature = "cuda")]
+    pub fn cuda(number: u32) -> Result<Self> {
+        Self::with_driver(Arc::new(cuda::Cuda::open(number)?))
+    }
+
+    /// With this arithmetic in products.
+    pub fn with_math(self, math: MathMode) -> Self {
+        Self { math, ..self }
+    }
+
+    fn with_driver(driver: Arc<dyn Driver>) -> Result<Self> {
+        let scratch = Mutex::new(DeviceBuffer::zeroed(&driver, 2 * operations::PARTS)?);
+        Ok(Self { driver, math: MathMode::default(), scratch })
+    }
+
+    fn call<'a>(&'a self, module: &'static Module, kernel: &'static str) -> Call<'a> {
+        Call::new(&*self.driver, module, kernel)
+    }
+
+    fn uses_tf32(&self) -> bool {
+        self.math == MathMode::Tf32 && self.driver.has_tf32()
+    }
+
+    /// An operand of at least `needed` floats.
+    fn take<'b>(
+        &self,
+        op: &'static str,
+        operand: &'static str,
+        buffer: &'b Buffer,
+        needed: usize,
+    ) -> Result<&'b DeviceBuffer> {
+        match buffer {
+            Buffer::Device(device) if device.is_of(&self.driver) => {
+                fits(op, operand, device, needed)?;
+                Ok(device)
+            }
+            _ => Err(Error::Elsewhere { op, operand }),
+        }
+    }
+
+    /// The same of an operand that may be absent.
+    fn take_if<'b>(
+        &self,
+        op: &'static str,
+        operand: &'static str,
+        buffer: Option<&'b Buffer>,
+        needed: usize,
+    ) -> Result<Option<&'b DeviceBuffer>> {
+        buffer.map(|buffer| self.take(op, operand, buffer, needed)).transpose()
+    }
+
+    /// The same of an operand that is written.
+    fn take_mut<'b>(
+        &self,
+        op: &'static str,
+        operand: &'static str,
+        buffer: &'b mut Buffer,
+        needed: usize,
+    ) -> Result<Target<'b>> {
+        match buffer {
+            Buffer::Device(device) if device.is_of(&self.driver) => {
+                fits(op, operand, device, needed)?;
+                Ok(Target::new(device))
+            }
+            _ => Err(Error::Elsewhere { op, operand }),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeviceBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DeviceBackend({}, {:?})", self.driver.name(), self.math)
+    }
+}
+
+/// Kernels count in 32 bits.
+const MOST_FLOATS: usize = i32::MAX as usize;
+
+fn fits(op: &'static str, operand: &'static str, buffer: &DeviceBuffer, needed: usize) -> Result<()> {
+    let found = buffer.len();
+    if needed > MOST_FLOATS {
+        let what = format!("{operand} has {needed} floats; {MOST_FLOATS} are possible");
+        return Err(Error::geometry(op, what));
+    }
+    if found < needed { Err(Error::TooShort { op, operand, needed, found }) } else { Ok(()) }
+}

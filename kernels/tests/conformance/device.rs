@@ -1,0 +1,167 @@
+//! What only devices have: several versions of a product, TF32, and memory of their own.
+
+use kernels::{
+    Backend, Buffer, ConvGeometry, CpuBackend, DeviceBackend, Epilogue, GemmGeometry, GemmVersion,
+    HostBuffer, InnerProductGeometry, MathMode,
+};
+
+use crate::support::{buffer, devices, numbers, open_devices, output, values, wide};
+
+fn product([m, n, k]: [usize; 3], a: &[f64], b: &[f64]) -> Vec<f64> {
+    let element = |i: usize, j: usize| (0..k).map(|l| a[i * k + l] * b[l * n + j]).sum();
+    (0..m * n).map(|at| element(at / n, at % n)).collect()
+}
+
+/// The largest difference.
+fn difference(found: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let differences =
+        found.iter().zip(expected).map(|(&found, expected)| (f64::from(found) - expected).abs());
+    differences.fold(0.0, |largest, next| if next <= largest { largest } else { next })
+}
+
+/// A float as the tensor cores see it: ten bits behind the point.
+fn tf32(value: f32) -> f64 {
+    f64::from(f32::from_bits((value.to_bits() + 0x1000) & !0x1fff))
+}
+
+#[test]
+fn every_version_of_the_product_gives_the_same() {
+    for sizes in [[1, 1, 1], [16, 16, 16], [33, 70, 45], [130, 129, 40], [7, 300, 65]] {
+        let [m, n, k] = sizes.map(|extent| extent as usize);
+        let (a, b) = (numbers(1, m * k), numbers(2, k * n));
+        let expected = product([m, n, k], &wide(&a), &wide(&b));
+        for device in devices() {
+            let (a, b) = (buffer(device, &a), buffer(device, &b));
+            for version in [GemmVersion::Naive, GemmVersion::Tiles, GemmVersion::Registers] {
+                let mut c = output(device, m * n);
+                device.gemm_version(version, sizes, &a, &b, &mut c).unwrap();
+                let worst = difference(&values(device, &c, m * n), &expected);
+                assert!(worst < 1e-5, "{version:?} {sizes:?}: {worst:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn products_on_tensor_cores_round_their_factors_and_nothing_else() {
+    for device in tf32_devices() {
+        for (m, n, k) in [(130, 140, 70), (65, 300, 1100)] {
+            for (transpose_a, transpose_b) in [(false, false), (true, true)] {
+                let geometry = GemmGeometry { transpose_a, transpose_b, ..GemmGeometry::new(m, n, k) };
+                let [m, n, k] = [m, n, k].map(|extent| extent as usize);
+                let (a, b) = (numbers(3, m * k), numbers(4, k * n));
+                let at = |values: &[f32], i: usize, j: usize, columns: usize, rows: usize, turned: bool| {
+                    tf32(values[if turned { j * rows + i } else { i * columns + j }])
+                };
+                let rows: Vec<f64> = (0..m * k).map(|i| at(&a, i / k, i % k, k, m, transpose_a)).collect();
+                let columns: Vec<f64> = (0..k * n).map(|i| at(&b, i / n, i % n, n, k, transpose_b)).collect();
+                let expected = product([m, n, k], &rows, &columns);
+                let mut c = output(&device, m * n);
+                let mut workspace = output(&device, device.gemm_workspace_len(&geometry));
+                let (a, b) = (buffer(&device, &a), buffer(&device, &b));
+                device.gemm(&geometry, &a, &b, &mut c, &mut workspace).unwrap();
+                let worst = difference(&values(&device, &c, m * n), &expected);
+                assert!(worst < 4e-7 * (k as f64).sqrt() * 4.0, "{geometry:?}: {worst:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn convolutions_on_tensor_cores_are_near_those_of_the_processor() {
+    let cpu = CpuBackend::new(1).unwrap();
+    for geometry in [
+        ConvGeometry::new(2, [24, 160], &[9, 9], &[3, 3]).with_pad(&[1, 1]).with_group(2),
+        ConvGeometry::new(3, [80, 70], &[13, 11], &[3, 5]).with_stride(&[2, 2]).with_dilation(&[1, 2]),
+    ] {
+        let pixels = |extents: [u32; 6]| extents.iter().map(|&extent| extent as usize).product::<usize>();
+        let taps = pixels(geometry.kernel);
+        let (inputs, outputs) = (geometry.input_channels as usize, geometry.output_channels as usize);
+        let batch = geometry.batch as usize;
+        let x = numbers(1, batch * inputs * pixels(geometry.input));
+        let dy = numbers(2, batch * outputs * pixels(geometry.output()));
+        let weights = numbers(3, outputs * inputs / geometry.group as usize * taps);
+        let passes = |backend: &dyn Backend| -> [Vec<f32>; 3] {
+            let weights_there = buffer(backend, &weights);
+            let (x_there, dy_there) = (buffer(backend, &x), buffer(backend, &dy));
+            let forward = backend.convolution_prepare(&geometry, &weights_there).unwrap();
+            let (mut y, mut space) = (output(backend, dy.len()), output(backend, forward.workspace_len()));
+            backend
+                .convolution_forward(&forward, &x_there, &Epilogue::default(), &mut y, &mut space)
+                .unwrap();
+            let back = backend.convolution_backward_data_prepare(&geometry, &weights_there).unwrap();
+            let (mut dx, mut space) = (output(backend, x.len()), output(backend, back.workspace_len()));
+            backend.convolution_backward_data(&back, &dy_there, false, &mut dx, &mut space).unwrap();
+            let len = backend.convolution_backward_filter_workspace_len(&geometry);
+            let (mut dw, mut space) = (output(backend, weights.len()), output(backend, len));
+            backend
+                .convolution_backward_filter(&geometry, &x_there, &dy_there, false, &mut dw, &mut space)
+                .unwrap();
+            [
+                values(backend, &y, dy.len()),
+                values(backend, &dx, x.len()),
+                values(backend, &dw, weights.len()),
+            ]
+        };
+        let expected = passes(&cpu).map(|values| wide(&values));
+        for device in tf32_devices() {
+            for (found, expected) in passes(&device).iter().zip(&expected) {
+                let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+                let worst = difference(found, expected) / largest;
+                // Rounded, but not to nothing.
+                assert!(worst < 1e-3, "{geometry:?}: {worst:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn two_runs_give_the_same_bits() {
+    for device in devices() {
+        // Cut into parts.
+        let geometry = InnerProductGeometry { batch: 9, inputs: 3000, outputs: 20, transpose: false };
+        let (x, weights) = (buffer(device, &numbers(1, 27_000)), buffer(device, &numbers(2, 60_000)));
+        let len = device.inner_product_workspace_len(&geometry);
+        assert!(len > 0, "a sum of 3000 is cut");
+        let [first, second] = [0, 1].map(|_| {
+            let (mut y, mut workspace) = (output(device, 180), output(device, len));
+            let plain = Epilogue::default();
+            device.inner_product_forward(&geometry, &weights, &x, &plain, &mut y, &mut workspace).unwrap();
+            values(device, &y, 180)
+        });
+        assert_eq!(first, second);
+    }
+}
+
+#[test]
+fn memory_of_another_device_is_refused() {
+    let cpu = CpuBackend::new(1).unwrap();
+    let mut host = Buffer::Host(HostBuffer::zeroed(4).unwrap());
+    for device in devices() {
+        let mut ours = device.allocate(4).unwrap();
+        let refused = device.axpy(1.0, 4, &host, &mut ours).unwrap_err();
+        assert_eq!(refused.to_string(), "axpy: x is not in this device's memory");
+        let refused = cpu.axpy(1.0, 4, &ours, &mut host).unwrap_err();
+        assert_eq!(refused.to_string(), "axpy: x is not in this device's memory");
+        let refused = cpu.axpy(1.0, 4, &host, &mut ours).unwrap_err();
+        assert_eq!(refused.to_string(), "axpy: y is not in this device's memory");
+        let refused = device.axpy(1.0, 5, &ours, &mut host).unwrap_err();
+        assert_eq!(refused.to_string(), "axpy: x holds 4 floats, the geometry needs 5");
+        let weights = device.allocate(4).unwrap();
+        let geometry = ConvGeometry::new(1, [1, 1], &[3, 3], &[2, 2]);
+        let prepared = device.convolution_prepare(&geometry, &weights).unwrap();
+        let (x, mut y) = (cpu.allocate(9).unwrap(), cpu.allocate(4).unwrap());
+        let plain = Epilogue::default();
+        let refused = cpu.convolution_forward(&prepared, &x, &plain, &mut y, &mut host).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "convolution_forward: what was prepared is not in this device's memory"
+        );
+    }
+}
+
+/// The same devices with TF32.
+fn tf32_devices() -> Vec<DeviceBackend> {
+    open_devices().into_iter().map(|device| device.with_math(MathMode::Tf32)).collect()
+}
