@@ -73,13 +73,19 @@ fn steps(metadata: &Value, emulator: bool) -> Vec<Step> {
 
     steps.push(step("tests", &["test", "--workspace", "--lib", "--bins", "--tests", "--examples"]));
     if emulator {
-        let kernels = ["test", "--package=kernels", "--features=emulate", "--lib", "--tests"];
-        steps.push(step("kernels on the emulated GPU", &kernels));
-        let nets =
-            ["test", "--package=train-core", "--features=emulate", "--test=emulated", "--test=goldens"];
-        steps.push(step("nets on the emulated GPU", &[&nets[..], &["--test=gradients"]].concat()));
-        let program = ["test", "--package=rebrew", "--features=emulate,cuda", "--test=run"];
-        steps.push(step("the program with devices", &program));
+        // In one go: with other features, everything would be compiled again.
+        let packages = ["kernels", "train-core", "rebrew"];
+        let mut devices = step("the emulated GPU", &["test", "--package=kernels", "--lib"]);
+        let features = packages.map(|package| format!("{package}/cuda,{package}/emulate"));
+        devices
+            .command
+            .args(packages[1..].iter().map(|package| format!("--package={package}")).collect::<Vec<_>>());
+        devices.command.arg(format!("--features={}", features.join(",")));
+        devices.command.args(
+            ["conformance", "allocation", "emulated", "goldens", "gradients", "run"]
+                .map(|test| format!("--test={test}")),
+        );
+        steps.push(devices);
     }
     steps.push(step("doctests", &["test", "--workspace", "--doc"]));
     let mut doc = step("docs", &["doc", "--workspace", "--no-deps"]);
