@@ -4,6 +4,8 @@ mod convert;
 mod forward;
 mod idle;
 mod start;
+mod train;
+mod turns;
 mod worker;
 
 use std::path::PathBuf;
@@ -17,6 +19,8 @@ pub(crate) enum Benchmark {
     Convert(convert::Arguments),
     /// Forward passes of an AlexNet and a ResNet-50-1by2, beside Caffe, OpenCV, PyTorch and ONNX Runtime
     Forward(forward::Arguments),
+    /// Training steps of an AlexNet, with and without frozen layers, beside Caffe, Chainer and PyTorch
+    Train(train::Arguments),
     /// Read one file and write another, through a buffer of 1 MiB
     #[command(hide = true)]
     Copy { from: PathBuf, to: PathBuf },
@@ -26,6 +30,7 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
     match benchmark {
         Benchmark::Convert(arguments) => convert::run(arguments),
         Benchmark::Forward(arguments) => forward::run(arguments),
+        Benchmark::Train(arguments) => train::run(arguments),
         Benchmark::Copy { from, to } => convert::copy(from, to),
     }
 }
