@@ -21,7 +21,7 @@ struct Step<'b> {
 impl Step<'_> {
     /// The moments at which its parts end: forward, backward, update.
     fn run(&mut self) -> [Instant; 3] {
-        self.trainee.clear_gradients().unwrap();
+        self.trainee.clear_gradients();
         self.trainee.forward().unwrap();
         let forward = Instant::now();
         self.trainee.backward().unwrap();

@@ -66,7 +66,7 @@ impl Case for Step<'_> {
     fn run(&mut self) -> Result<()> {
         self.trainee.set_input("data", &self.images)?;
         self.trainee.set_input("label", &self.labels)?;
-        self.trainee.clear_gradients()?;
+        self.trainee.clear_gradients();
         self.trainee.forward()?;
         self.loss = self.trainee.loss()?;
         self.trainee.backward()?;
