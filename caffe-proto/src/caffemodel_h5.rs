@@ -106,6 +106,7 @@ pub(crate) fn read_solver_state(storage: &Arc<Storage>) -> Result<SolverState, E
             }
             ["current_step"] => state.current_step = integer(storage, "current_step", &dataset)?,
             ["learned_net"] => state.learned_net = dataset.strings()?.into_iter().next(),
+            ["place"] => state.place = dataset.strings()?.into_iter().next(),
             ["history", number] => {
                 place(storage, &path.join("/"), number, &dataset, &mut history)?;
             }
@@ -136,6 +137,9 @@ pub(crate) fn write_solver_state<W: Write + Seek>(
     writer.contiguous(&["iter"], &[1], &Dtype::I32, &number(state.iter))?;
     writer.text(&["learned_net"], state.learned_net.as_deref().unwrap_or_default())?;
     writer.contiguous(&["current_step"], &[1], &Dtype::I32, &number(state.current_step))?;
+    if let Some(place) = &state.place {
+        writer.text(&["place"], place)?;
+    }
     writer.group(&["history"])?;
     write_blobs(&mut writer, &["history"], &state.history, copy)?;
     Ok(writer.finish()?)

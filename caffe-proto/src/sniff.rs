@@ -171,7 +171,8 @@ fn protobuf(bytes: &[u8]) -> Option<FileKind> {
             {
                 return Some(FileKind::Blob);
             }
-            (2, Value::Bytes(_)) if numbers_first == 1 => return Some(FileKind::SolverState),
+            // Without `learned_net`, the history follows.
+            (2 | 3, Value::Bytes(_)) if numbers_first == 1 => return Some(FileKind::SolverState),
             (1, Value::Bytes(name)) if is_text(&bytes[name.clone()]) => return Some(FileKind::Net),
             (100, Value::Bytes(_)) => return Some(FileKind::Net),
             (2, Value::Bytes(layer)) if looks_like_layer(bytes, layer.clone()) => return Some(FileKind::Net),

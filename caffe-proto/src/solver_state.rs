@@ -13,6 +13,8 @@ const ITER: u32 = 1;
 const LEARNED_NET: u32 = 2;
 const HISTORY: u32 = 3;
 const CURRENT_STEP: u32 = 4;
+/// Not of Caffe's schema: Caffe passes over fields that it does not know.
+const PLACE: u32 = 20_300;
 /// The most history blobs: two for each of as many parameters as a net may have.
 const MAX_HISTORY: usize = 2 * crate::MAX_BLOBS;
 
@@ -28,6 +30,9 @@ pub struct SolverState {
     /// One blob a learnable parameter in net order (SGD, Nesterov, AdaGrad, RMSProp), or two such runs after one
     /// another (AdaDelta: gradients, then updates; Adam: first, then second moments).
     pub history: Vec<Blob>,
+    /// What another program than Caffe wrote there of where the run stood: its data, its random numbers. Caffe neither
+    /// writes nor reads it.
+    pub place: Option<String>,
 }
 
 impl SolverState {
@@ -66,6 +71,10 @@ impl SolverState {
         let mut tail = Vec::new();
         wire::put_key(&mut tail, CURRENT_STEP, 0);
         wire::put_varint(&mut tail, i64::from(self.current_step) as u64);
+        if let Some(place) = &self.place {
+            wire::put_length(&mut tail, PLACE, place.len() as u64);
+            tail.extend_from_slice(place.as_bytes());
+        }
         out.write(&tail)
     }
 
@@ -86,6 +95,9 @@ impl SolverState {
                 (CURRENT_STEP, Value::Varint(step)) => state.current_step = step as i32,
                 (LEARNED_NET, Value::Bytes(path)) => {
                     state.learned_net = Some(String::from_utf8_lossy(&storage[path]).into_owned());
+                }
+                (PLACE, Value::Bytes(place)) => {
+                    state.place = Some(String::from_utf8_lossy(&storage[place]).into_owned());
                 }
                 (HISTORY, Value::Bytes(blob)) => {
                     if state.history.len() == MAX_HISTORY {

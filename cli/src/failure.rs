@@ -43,7 +43,7 @@ impl Failure {
     pub(crate) fn of_net(path: &Path, error: train_core::Error) -> Self {
         match error {
             train_core::Error::Caffe(error) => Self::within(path, error),
-            train_core::Error::Weights(error) => Self::within(path, error),
+            train_core::Error::Weights(error) => Self::within(path, *error),
             other => Failure::In(path.to_path_buf(), Box::new(other)),
         }
     }
@@ -57,6 +57,12 @@ impl From<train_core::Error> for Failure {
 
 impl From<train_core::data::Error> for Failure {
     fn from(error: train_core::data::Error) -> Self {
+        Failure::Because(Box::new(error))
+    }
+}
+
+impl From<train_core::run::Error> for Failure {
+    fn from(error: train_core::run::Error) -> Self {
         Failure::Because(Box::new(error))
     }
 }

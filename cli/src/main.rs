@@ -12,14 +12,18 @@ mod diff;
 mod failure;
 mod inputs;
 mod inspect;
+mod interrupt;
+mod markup;
 mod network;
 mod noise;
 mod notes;
 mod plot;
 mod progress;
+mod report;
 mod run;
 mod table;
 mod timing;
+mod train;
 mod verify;
 
 use std::process::ExitCode;
@@ -51,9 +55,12 @@ enum Command {
     /// Run two files of one net on the same input and compare them blob by blob
     Verify(verify::Arguments),
     Classify(classify::Arguments),
+    Train(train::Arguments),
     /// Draw what a model holds
+    /// Draw what a model holds, or how runs went
     #[command(subcommand)]
     Plot(plot::Plot),
+    Report(report::Arguments),
 }
 
 /// What a command that ran has to say.
@@ -72,7 +79,9 @@ fn main() -> ExitCode {
         Command::Run(command) => run::run(command, arguments.quiet),
         Command::Verify(command) => verify::run(command, arguments.quiet),
         Command::Classify(command) => classify::run(command, arguments.quiet),
+        Command::Train(command) => train::run(command, arguments.quiet),
         Command::Plot(command) => plot::run(command, arguments.quiet),
+        Command::Report(command) => report::run(command, arguments.quiet),
     };
     match answer {
         Ok(Answer::Yes) => ExitCode::SUCCESS,

@@ -61,7 +61,10 @@ impl Defined {
     pub(crate) fn with_weights(mut self, weights: Option<&Path>) -> Result<Network, Failure> {
         let source = weights.unwrap_or(&self.path).to_path_buf();
         let report = match weights {
-            Some(path) => self.take(path)?,
+            Some(path) => {
+                let mut file = WeightsFile::open(path, self.reading.quiet)?;
+                file.give(&mut self.network, Match::ByName)
+            }
             None => self.network.initialise_from_model(&self.own, Match::ByName),
         };
         let report = report.map_err(|error| Failure::of_net(&source, error))?;
@@ -91,24 +94,6 @@ impl Defined {
         Ok(self.network)
     }
 
-    fn take(&mut self, path: &Path) -> Result<train_core::Result<MatchReport>, Failure> {
-        let failed = |error| Failure::within(path, error);
-        let mut opened = Opened::open(path).map_err(failed)?;
-        notes::print(opened.notes(), self.reading.quiet);
-        if opened.format() == Format::CaffemodelHdf5 {
-            // Caffe writes a shared blob there once: only the definition tells who else has it.
-            opened.define(self.network.definition().clone());
-        }
-        if opened.format().is_caffe() {
-            let (model, told) = opened.model().map_err(failed)?;
-            notes::print(&told, self.reading.quiet);
-            return Ok(self.network.initialise_from_model(&model, Match::ByName));
-        }
-        let (weights, told) = opened.weights(Options::default()).map_err(failed)?;
-        notes::print(&told, self.reading.quiet);
-        Ok(self.network.initialise_from(&weights, Match::ByName))
-    }
-
     /// Layers that were given nothing and share nothing.
     fn without_any(&self, report: &MatchReport) -> Vec<String> {
         let net = self.network.net();
@@ -116,6 +101,36 @@ impl Defined {
             net.layer(name).is_none_or(|layer| layer.params.iter().any(|param| param.owner.is_none()))
         };
         report.missing.iter().filter(has_own).cloned().collect()
+    }
+}
+
+/// A file of weights of any format, open.
+pub(crate) struct WeightsFile {
+    opened: Opened,
+    quiet: bool,
+}
+
+impl WeightsFile {
+    pub(crate) fn open(path: &Path, quiet: bool) -> Result<Self, Failure> {
+        let opened = Opened::open(path).map_err(|error| Failure::within(path, error))?;
+        notes::print(opened.notes(), quiet);
+        Ok(Self { opened, quiet })
+    }
+
+    /// Gives a net the weights of its layers' names.
+    pub(crate) fn give(&mut self, network: &mut Network, by: Match) -> train_core::Result<MatchReport> {
+        if self.opened.format() == Format::CaffemodelHdf5 {
+            // Caffe writes a shared blob there once: only the definition tells who else has it.
+            self.opened.define(network.definition().clone());
+        }
+        if self.opened.format().is_caffe() {
+            let (model, told) = self.opened.model()?;
+            notes::print(&told, self.quiet);
+            return network.initialise_from_model(&model, by);
+        }
+        let (weights, told) = self.opened.weights(Options::default())?;
+        notes::print(&told, self.quiet);
+        network.initialise_from(&weights, by)
     }
 }
 

@@ -11,13 +11,48 @@ pub enum Error {
     Caffe(#[from] caffe_proto::Error),
     /// The weights are at fault.
     #[error(transparent)]
-    Weights(#[from] weight_io::Error),
+    Weights(Box<weight_io::Error>),
     /// The device has refused something that belongs to no layer.
     #[error(transparent)]
     Device(#[from] kernels::Error),
     /// The optimizer is at fault.
     #[error(transparent)]
     Optimizer(Box<crate::optim::Error>),
+    /// A solver's file that cannot be followed.
+    #[error("the solver cannot be followed: {what}")]
+    SolverFile {
+        /// What it says or lacks, and what to do.
+        what: String,
+    },
+    /// The data are at fault.
+    #[error(transparent)]
+    Data(Box<crate::data::Error>),
+    /// The folder or the metrics of a run cannot be written.
+    #[error(transparent)]
+    Run(Box<crate::run::Error>),
+    /// A saved run that cannot be gone on from.
+    #[error("the saved state's `{key}` {what}")]
+    State {
+        /// The array's name.
+        key: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Training has left the numbers.
+    #[error(
+        "training diverged in iteration {iteration}: {what} of layer `{layer}` ({kind}) holds values that are no numbers: \
+         lower the learning rate, or clip gradients"
+    )]
+    Diverged {
+        /// Iterations done before.
+        iteration: u64,
+        /// The first layer that has them, in the order of the forward pass.
+        layer: String,
+        /// Its type.
+        kind: String,
+        /// Which of its values: a parameter or a blob.
+        what: String,
+    },
     /// A layer's computation was refused: by its sizes, or by the values it met.
     #[error("layer `{layer}` ({kind})")]
     Layer {
@@ -119,6 +154,24 @@ pub enum Error {
         /// What is wrong, and what to do.
         what: String,
     },
+}
+
+impl From<weight_io::Error> for Error {
+    fn from(error: weight_io::Error) -> Self {
+        Self::Weights(Box::new(error))
+    }
+}
+
+impl From<crate::data::Error> for Error {
+    fn from(error: crate::data::Error) -> Self {
+        Self::Data(Box::new(error))
+    }
+}
+
+impl From<crate::run::Error> for Error {
+    fn from(error: crate::run::Error) -> Self {
+        Self::Run(Box::new(error))
+    }
 }
 
 impl From<crate::optim::Error> for Error {

@@ -36,7 +36,8 @@
 //! A second forward pass allocates nothing.
 //!
 //! A [`Trainee`] is a net in training: it computes gradients, down to the lowest layer that learns, and no others. How
-//! parameters follow them is in [`optim`]; what is frozen, decays or is clipped, in [`hooks`].
+//! parameters follow them is in [`optim`]; what is frozen, decays or is clipped, in [`hooks`]; what a
+//! training run leaves in its folder, in [`run`].
 #![forbid(unsafe_code)]
 
 mod builder;
@@ -49,6 +50,8 @@ mod network;
 pub mod optim;
 mod params;
 mod plan;
+pub mod run;
+pub mod session;
 mod training;
 
 pub use builder::NetBuilder;
@@ -57,4 +60,4 @@ pub use executor::{Executor, StepInfo};
 pub use network::Network;
 pub use params::{Match, MatchReport};
 pub use plan::{Options, Plan};
-pub use training::{Trainee, TrainingOptions};
+pub use training::{Stepped, Trainee, Trainer, TrainingOptions};

@@ -197,7 +197,7 @@ fn caffe_s_states_are_read() {
         }
         let current_step = golden.array(name, "current_step/20")[0] as i32;
         let learned_net = Some("net.caffemodel".to_owned());
-        let state = SolverState { iter: 20, learned_net, current_step, history };
+        let state = SolverState { iter: 20, learned_net, current_step, history, place: None };
         let mut theirs = new();
         theirs.restore(&reread(&state)).unwrap();
         let mut values = recorded[row(20)..][..count].to_vec();

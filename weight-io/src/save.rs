@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use caffe_proto::proto::NetParameter;
-use caffe_proto::{Model, Payload, write_caffemodel, write_caffemodel_h5};
+use caffe_proto::{Model, Payload, SolverState, write_caffemodel, write_caffemodel_h5};
 
 use crate::atomic::AtomicFile;
 use crate::chainer::{BatchNorm, Conv, Options};
@@ -108,6 +108,23 @@ impl Conversion {
                 write_caffemodel_h5(model, Lent(output), &mut copy)?;
             } else {
                 write_caffemodel(model, output)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes a solver's state to `output`: as HDF5 for [`Format::CaffemodelHdf5`], else as protobuf.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn save_solver_state(&self, state: &SolverState, output: &Path) -> Result<(), Error> {
+        let total = state.history.iter().map(|blob| blob.values().len()).sum();
+        self.put(output, total, &mut |_, _| (), |output| {
+            if self.format == Format::CaffemodelHdf5 {
+                let mut copy = |output: &mut Lent<'_, '_>, values: &Payload| output.0.payload(values, None);
+                state.write_hdf5(Lent(output), &mut copy)?;
+            } else {
+                state.write_binary(output)?;
             }
             Ok(())
         })

@@ -1,10 +1,11 @@
 //! `cargo xtask peers`: other programs beside `rebrew`, on whole models.
 //!
-//! Conversions are compared with real Caffe and real Chainer bit for bit, and forward passes with real Caffe, OpenCV and
-//! ONNX Runtime. The programs are installed by `venv.rs`; what they load is dumped and compared by `live_*.py` of testdata/gen.
+//! Conversions are compared with real Caffe and real Chainer bit for bit, forward passes with real Caffe, OpenCV and ONNX
+//! Runtime, and training with real Caffe. The programs are installed by `venv.rs`; what they load is dumped and compared by `live_*.py` of testdata/gen.
 
 mod forward;
 mod models;
+mod train;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ enum Part {
     Convert,
     /// What is computed, every blob
     Forward,
+    /// Snapshots: who goes on from whose
+    Train,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -45,8 +48,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if models.is_empty() {
         bail!("no model to compare");
     }
-    let converts = arguments.part != Some(Part::Forward);
-    let forwards = arguments.part != Some(Part::Convert);
+    let is_wanted = |part| arguments.part.is_none_or(|only| only == part);
+    let converts = is_wanted(Part::Convert);
+    let forwards = is_wanted(Part::Forward);
     let caffe = Program::Caffe.set_up()?;
     let chainer = Program::Chainer.set_up()?;
     let opencv = forwards.then(|| Program::OpenCv.set_up()).transpose()?;
@@ -69,6 +73,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let forward = forward::Forward { comparison: &comparison, opencv, onnx_runtime };
         let outcome = forward.run_all(&models);
         let _ = fs::remove_dir_all(&comparison.folder);
+        differences += outcome?;
+    }
+    if is_wanted(Part::Train) {
+        let Comparison { caffe, rebrew, scripts, folder, .. } = &comparison;
+        let outcome = train::run(caffe, rebrew, scripts, folder);
+        let _ = fs::remove_dir_all(folder);
         differences += outcome?;
     }
     Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

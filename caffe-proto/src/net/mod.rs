@@ -45,7 +45,7 @@ pub use layer::{Layer, ParamSpec, ShareMode};
 pub use shape::{LayerShapes, Shapes};
 
 use crate::Error;
-use crate::proto::{NetParameter, NetState, Phase};
+use crate::proto::{LayerParameter, NetParameter, NetState, Phase};
 
 /// A net: its layers in order, typed, with defaults resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,16 +72,7 @@ impl Net {
     /// [`Error::Layer`] for parameters that contradict each other or are missing, a wrong number of bottoms or tops, a
     /// bottom nobody makes, a top with two makers, sharers of a parameter that disagree.
     pub fn new(definition: &NetParameter, state: &NetState) -> Result<Self, Error> {
-        let mut state = state.clone();
-        if let Some(own) = &definition.state {
-            state.stage.extend(own.stage.iter().cloned());
-        }
-        let mut kept = Vec::with_capacity(definition.layer.len());
-        for layer in &definition.layer {
-            if filter::is_in(layer, &state).map_err(|what| layer::error(layer, what))? {
-                kept.push(layer);
-            }
-        }
+        let kept = Self::layers_in(definition, state)?;
         let mut layers = Vec::with_capacity(kept.len());
         for definition in &kept {
             let layer = Layer::resolve(definition, state.phase())?;
@@ -91,6 +82,15 @@ impl Net {
         graph::check(&layers, &kept)?;
         graph::share(&mut layers, &kept)?;
         Ok(Self::assemble(definition, state.phase(), layers))
+    }
+
+    /// The definition of the net that [`Net::new`] makes: without the layers whose rules leave them out.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] for a layer whose rules contradict each other.
+    pub fn kept(definition: &NetParameter, state: &NetState) -> Result<NetParameter, Error> {
+        let layer = Self::layers_in(definition, state)?.into_iter().cloned().collect();
+        Ok(NetParameter { layer, ..definition.clone() })
     }
 
     /// Every layer of an upgraded `definition`, whatever its rules say and however they are connected: what names and
@@ -111,6 +111,24 @@ impl Net {
     /// The first layer of this name, which is the one that weights go to.
     pub fn layer(&self, name: &str) -> Option<&Layer> {
         self.layers.iter().find(|layer| layer.name == name)
+    }
+
+    /// The layers whose rules let them in.
+    fn layers_in<'a>(
+        definition: &'a NetParameter,
+        state: &NetState,
+    ) -> Result<Vec<&'a LayerParameter>, Error> {
+        let mut state = state.clone();
+        if let Some(own) = &definition.state {
+            state.stage.extend(own.stage.iter().cloned());
+        }
+        let mut kept = Vec::with_capacity(definition.layer.len());
+        for layer in &definition.layer {
+            if filter::is_in(layer, &state).map_err(|what| layer::error(layer, what))? {
+                kept.push(layer);
+            }
+        }
+        Ok(kept)
     }
 
     fn assemble(definition: &NetParameter, phase: Phase, layers: Vec<Layer>) -> Self {
