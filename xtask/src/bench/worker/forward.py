@@ -84,32 +84,7 @@ class PyTorch(Modules):
         return self.torch.nn.Sequential(*super().alexnet().values(), self.torch.nn.Softmax(1))
 
     def nsfw(self):
-        nn, own = self.torch.nn, self
-
-        class Block(nn.Module):
-            def __init__(self, name, stride):
-                super().__init__()
-                self.shortcut = None
-                if "conv_%s_proj_shortcut/W" % name in own.arrays:
-                    self.shortcut = own.normalized(name + "_proj_shortcut", stride)
-                self.branch = nn.Sequential(
-                    own.normalized(name + "_branch2a", stride),
-                    nn.ReLU(inplace=True),
-                    own.normalized(name + "_branch2b", 1, 1),
-                    nn.ReLU(inplace=True),
-                    own.normalized(name + "_branch2c"),
-                )
-                self.relu = nn.ReLU(inplace=True)
-
-            def forward(self, x):
-                shortcut = x if self.shortcut is None else self.shortcut(x)
-                return self.relu(self.branch(x) + shortcut)
-
-        layers = [self.normalized("1", 2, 3), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, ceil_mode=True)]
-        for stage, depth in enumerate([3, 4, 6, 3]):
-            for block in range(depth):
-                layers.append(Block("stage%d_block%d" % (stage, block), 2 if stage and not block else 1))
-        return nn.Sequential(*layers, nn.AvgPool2d(7, 1), nn.Flatten(), self.linear("fc_nsfw"), nn.Softmax(1))
+        return self.torch.nn.Sequential(*super().nsfw(), self.torch.nn.Softmax(1))
 
 
 FRAMEWORKS = {"caffe": Caffe, "opencv": OpenCv, "pytorch": PyTorch, "onnxruntime": OnnxRuntime}

@@ -23,6 +23,10 @@ pub(super) const FORWARD: &str =
 pub(super) const TRAIN: &str =
     concat!(include_str!("pytorch.py"), include_str!("train.py"), include_str!("answers.py"));
 
+/// A real task in PyTorch, and its data.
+pub(super) const TASK: &str = concat!(include_str!("pytorch.py"), include_str!("task.py"));
+pub(super) const TASK_DATA: &str = include_str!("task_data.py");
+
 pub(super) struct Worker {
     child: Child,
     requests: ChildStdin,

@@ -65,3 +65,32 @@ class Modules:
         layers.update(fc6=self.linear("fc6"), relu6=relu(), drop6=drop())
         layers.update(fc7=self.linear("fc7"), relu7=relu(), drop7=drop(), fc8=self.linear("fc8"))
         return layers
+
+    def nsfw(self):
+        """The layers of open_nsfw's ResNet-50 with half the channels, a block at a time, up to fc_nsfw."""
+        nn, own = self.torch.nn, self
+
+        class Block(nn.Module):
+            def __init__(self, name, stride):
+                super().__init__()
+                self.shortcut = None
+                if "conv_%s_proj_shortcut/W" % name in own.arrays:
+                    self.shortcut = own.normalized(name + "_proj_shortcut", stride)
+                self.branch = nn.Sequential(
+                    own.normalized(name + "_branch2a", stride),
+                    nn.ReLU(inplace=True),
+                    own.normalized(name + "_branch2b", 1, 1),
+                    nn.ReLU(inplace=True),
+                    own.normalized(name + "_branch2c"),
+                )
+                self.relu = nn.ReLU(inplace=True)
+
+            def forward(self, x):
+                shortcut = x if self.shortcut is None else self.shortcut(x)
+                return self.relu(self.branch(x) + shortcut)
+
+        layers = [self.normalized("1", 2, 3), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, ceil_mode=True)]
+        for stage, depth in enumerate([3, 4, 6, 3]):
+            for block in range(depth):
+                layers.append(Block("stage%d_block%d" % (stage, block), 2 if stage and not block else 1))
+        return [*layers, nn.AvgPool2d(7, 1), nn.Flatten(), self.linear("fc_nsfw")]
