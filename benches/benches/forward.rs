@@ -4,11 +4,12 @@
 
 use std::time::Instant;
 
+use benches::alexnet::alexnet;
 use caffe_proto::open_definition;
 use caffe_proto::proto::NetState;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kernels::{Backend, CpuBackend};
-use train_core::{Match, NetBuilder, Network, Options};
+use train_core::{Match, Network, Options};
 use weight_io::Weights;
 
 fn fashion() -> Network {
@@ -21,19 +22,6 @@ fn fashion() -> Network {
     network
 }
 
-/// Its parameters come from the fillers, whose seed is always the same.
-fn alexnet() -> Network {
-    let net = NetBuilder::new("alexnet").input("data", [1, 3, 227, 227]);
-    let net = net.convolution("conv1", 96, 11).stride(4).relu().lrn(5, 1e-4, 0.75).max_pool(3).stride(2);
-    let net = net.convolution("conv2", 256, 5).pad(2).group(2).relu();
-    let net = net.lrn(5, 1e-4, 0.75).max_pool(3).stride(2);
-    let net = net.convolution("conv3", 384, 3).pad(1).relu();
-    let net = net.convolution("conv4", 384, 3).pad(1).group(2).relu();
-    let net = net.convolution("conv5", 256, 3).pad(1).group(2).relu().max_pool(3).stride(2);
-    let net = net.inner_product("fc6", 4096).relu().inner_product("fc7", 4096).relu();
-    net.inner_product("fc8", 1000).softmax().build().unwrap()
-}
-
 /// Multiplications and additions of the convolutions and inner products, of one pass.
 fn operations(network: &Network) -> u64 {
     let costs = network.net().costs(&network.shapes().unwrap());
@@ -44,7 +32,9 @@ fn forward(criterion: &mut Criterion) {
     let cpu = CpuBackend::new(std::thread::available_parallelism().map_or(1, usize::from)).unwrap();
     println!("{}", cpu.name());
     let mut group = criterion.benchmark_group("forward");
-    for (name, network) in [("fashion-b1", fashion()), ("alexnet-b1", alexnet())] {
+    for (name, network) in
+        [("fashion-b1", fashion()), ("alexnet-b1", alexnet(1, 1000).softmax().build().unwrap())]
+    {
         let operations = operations(&network);
         let mut executor = network.executor(&cpu, &Options::default()).unwrap();
         let count = executor.inputs().next().unwrap().1.iter().product::<usize>();

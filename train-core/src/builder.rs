@@ -3,7 +3,7 @@
 use caffe_proto::proto::{
     BatchNormParameter, BlobShape, ConcatParameter, ConvolutionParameter, DropoutParameter, EltwiseParameter,
     FillerParameter, InnerProductParameter, InputParameter, LayerParameter, LrnParameter, NetParameter,
-    NetState, PoolingParameter, ReLuParameter, ScaleParameter, eltwise_parameter, pooling_parameter,
+    NetState, Phase, PoolingParameter, ReLuParameter, ScaleParameter, eltwise_parameter, pooling_parameter,
 };
 
 use crate::error::{Error, Result};
@@ -211,6 +211,11 @@ impl NetBuilder {
         self.unnamed("Softmax", "softmax", false, |_| {})
     }
 
+    /// The loss of scores, by the classes that another blob has.
+    pub fn softmax_with_loss(self, labels: &str) -> Self {
+        self.unnamed("SoftmaxWithLoss", "loss", false, |layer| layer.bottom.push(labels.to_owned()))
+    }
+
     /// Any other layer, as a prototxt would have it; its bottoms and tops too. The next layer reads its first top.
     pub fn layer(mut self, layer: LayerParameter) -> Self {
         self.current = layer.top.first().cloned().or(self.current);
@@ -224,10 +229,23 @@ impl NetBuilder {
     /// [`Error::Builder`] for what was asked of a layer that does not have it; those of [`Network::new`], and of
     /// [`Network::shapes`].
     pub fn build(self) -> Result<Network> {
+        self.build_in(Phase::Test)
+    }
+
+    /// The net, in the TRAIN phase.
+    ///
+    /// # Errors
+    /// Those of [`build`](Self::build).
+    pub fn build_for_training(self) -> Result<Network> {
+        self.build_in(Phase::Train)
+    }
+
+    fn build_in(self, phase: Phase) -> Result<Network> {
         if let Some(what) = self.fault {
             return Err(Error::Builder { net: self.definition.name().to_owned(), what });
         }
-        let network = Network::new(self.definition, &NetState::default())?;
+        let state = NetState { phase: Some(phase.into()), ..NetState::default() };
+        let network = Network::new(self.definition, &state)?;
         network.shapes()?;
         Ok(network)
     }

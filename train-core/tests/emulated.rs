@@ -79,7 +79,7 @@ fn an_alexnet_learns() {
             trainee.set_input("label", &[1.0, 7.0, 3.0]).unwrap();
             let mut found = Vec::new();
             for step in 0..2 {
-                trainee.clear_gradients().unwrap();
+                trainee.clear_gradients();
                 trainee.forward().unwrap();
                 trainee.backward().unwrap();
                 found.push((vec![trainee.loss().unwrap() as f32], format!("loss {step}")));

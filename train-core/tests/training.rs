@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use kernels::CpuBackend;
 use std::io::Read;
 use train_core::optim::{Adam, Optimizer, Solver};
-use train_core::{Match, Network, Trainee, TrainingOptions};
+use train_core::{Match, NetBuilder, Network, Trainee, TrainingOptions};
 use weight_io::Weights;
 
 const BATCH: usize = 32;
@@ -84,7 +84,7 @@ fn ten_iterations_are_caffes() {
     let losses = golden.get("loss").unwrap().to_f32().unwrap();
     for (iteration, expected) in losses.into_iter().enumerate() {
         data.put(&mut trainee, iteration, BATCH);
-        trainee.clear_gradients().unwrap();
+        trainee.clear_gradients();
         for _ in 0..solver.iter_size() {
             trainee.forward().unwrap();
             trainee.backward().unwrap();
@@ -119,7 +119,7 @@ fn gradients_add_up_over_passes() {
         network.set_input_shape("label", [batch, 1]);
         let options = TrainingOptions { frozen: vec!["drop4".to_owned()], ..TrainingOptions::default() };
         let mut trainee = network.trainee(&cpu, &options).unwrap();
-        trainee.clear_gradients().unwrap();
+        trainee.clear_gradients();
         for pass in 0..passes {
             data.put(&mut trainee, pass, batch);
             trainee.forward().unwrap();
@@ -134,6 +134,38 @@ fn gradients_add_up_over_passes() {
         }
         assert!(support::difference(halves, &whole) < 1e-5);
     }
+}
+
+/// Gradients are zero once they are cleared, also those of layers that no loss follows from.
+#[test]
+fn cleared_gradients_are_zero() {
+    let cpu = CpuBackend::new(1).unwrap();
+    let net = NetBuilder::new("two heads").input("label", [4]).input("x", [4, 3]).inner_product("aside", 2);
+    let net = net.from("x").inner_product("fc", 2).softmax_with_loss("label");
+    let network = net.build_for_training().unwrap();
+    let mut trainee = network.trainee(&cpu, &TrainingOptions::default()).unwrap();
+    trainee.set_input("x", &[0.5; 12]).unwrap();
+    trainee.set_input("label", &[0.0, 0.0, 0.0, 1.0]).unwrap();
+    let spoil = |trainee: &mut Trainee<'_>| {
+        trainee.params().into_iter().filter_map(|view| view.grad).for_each(|grad| grad.fill(7.0));
+    };
+    let gradients = |trainee: &mut Trainee<'_>| -> Vec<Vec<f32>> {
+        trainee.params().into_iter().map(|view| view.grad.unwrap().to_vec()).collect()
+    };
+    let zeros = [vec![0.0; 6], vec![0.0; 2], vec![0.0; 6], vec![0.0; 2]];
+    spoil(&mut trainee);
+    trainee.clear_gradients();
+    assert_eq!(gradients(&mut trainee), zeros);
+
+    trainee.forward().unwrap();
+    trainee.backward().unwrap();
+    let once = gradients(&mut trainee);
+    assert_eq!(once[..2], zeros[..2]);
+    assert!(once[2..].iter().flatten().all(|&value| value != 0.0));
+    spoil(&mut trainee);
+    trainee.clear_gradients();
+    trainee.backward().unwrap();
+    assert_eq!(gradients(&mut trainee), once);
 }
 
 /// A run that goes on from its weights, optimizer and number of passes draws and computes what an unbroken one does.
@@ -181,7 +213,7 @@ fn changed(before: &Model, after: &Model) -> Vec<String> {
 /// One forward and one backward pass; the loss.
 fn step(trainee: &mut Trainee<'_>, data: &Data, iteration: usize) -> f64 {
     data.put(trainee, iteration, BATCH);
-    trainee.clear_gradients().unwrap();
+    trainee.clear_gradients();
     trainee.forward().unwrap();
     trainee.backward().unwrap();
     trainee.loss().unwrap()

@@ -38,36 +38,81 @@ impl Model {
 
     /// Makes the model's files, unless they are there.
     pub(crate) fn make(self, folder: &Path) -> Result<Files> {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let stem = self.name().to_lowercase();
-        let files = Files {
-            weights: folder.join(format!("{stem}.caffemodel")),
-            definition: folder.join(format!("{stem}.prototxt")),
-        };
-        if !files.weights.exists() {
-            eprintln!("Making {} …", files.weights.display());
-            let net = self.net();
-            fs::write(&files.definition, net.text())?;
-            let partial = files.weights.with_extension("partial");
-            let mut writer = BufWriter::with_capacity(1 << 20, File::create(&partial)?);
-            net.write(&mut writer).with_context(|| format!("cannot write {}", partial.display()))?;
-            writer.into_inner()?.sync_all()?;
-            fs::rename(&partial, &files.weights)?;
-        }
-        Ok(files)
+        make(folder, &self.name().to_lowercase(), || self.net())
     }
 
     fn net(self) -> Net {
         match self {
-            Self::Alexnet => alexnet(),
-            Self::Vgg16 => vgg16(),
+            Self::Alexnet => deployed(alexnet(1, 1000, DROPOUT)),
+            Self::Vgg16 => deployed(vgg16()),
             Self::Nsfw => resnet50_1by2(),
         }
     }
 }
 
-fn alexnet() -> Net {
-    let mut net = Net::new("AlexNet", [1, 3, 227, 227]);
+/// An AlexNet of few classes to train, in forms that share one file of weights.
+pub(crate) mod trained {
+    use std::path::Path;
+
+    use anyhow::Result;
+
+    use super::{Files, Net, alexnet, deployed, inner_products, make};
+
+    pub(crate) const CLASSES: u64 = 10;
+    /// What fc6 comes to for one image.
+    pub(crate) const FEATURES: u64 = 4096;
+
+    /// The weights, with the definition of the net as it is used after training.
+    pub(crate) fn make_weights(folder: &Path) -> Result<Files> {
+        make(folder, "alexnet-10", || deployed(alexnet(1, CLASSES, super::DROPOUT)))
+    }
+
+    /// The definition to train by, some of whose layers have a rate of 0.
+    pub(crate) fn definition(batch: u64, dropout: f32, frozen: &[&str]) -> String {
+        let mut net = alexnet(batch, CLASSES, dropout);
+        lossy(&mut net, batch).freeze(frozen);
+        net.text()
+    }
+
+    /// The same of what stands above fc6, which reads fc6's values as they are behind its ReLU.
+    pub(crate) fn definition_above_fc6(batch: u64, dropout: f32) -> String {
+        let mut net = Net::new("AlexNet above fc6", &[batch, FEATURES]);
+        net.dropout("drop6", dropout);
+        inner_products(&mut net, CLASSES, dropout);
+        lossy(&mut net, batch);
+        net.text()
+    }
+
+    fn lossy(net: &mut Net, batch: u64) -> &mut Net {
+        let scores = net.top().to_owned();
+        net.input("label", &[batch]).continue_from(&scores).softmax_loss("loss", "label")
+    }
+}
+
+/// Makes a model's files, unless they are there.
+fn make(folder: &Path, stem: &str, net: impl FnOnce() -> Net) -> Result<Files> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let files = Files {
+        weights: folder.join(format!("{stem}.caffemodel")),
+        definition: folder.join(format!("{stem}.prototxt")),
+    };
+    if !files.weights.exists() {
+        eprintln!("Making {} …", files.weights.display());
+        let net = net();
+        fs::write(&files.definition, net.text())?;
+        let partial = files.weights.with_extension("partial");
+        let mut writer = BufWriter::with_capacity(1 << 20, File::create(&partial)?);
+        net.write(&mut writer).with_context(|| format!("cannot write {}", partial.display()))?;
+        writer.into_inner()?.sync_all()?;
+        fs::rename(&partial, &files.weights)?;
+    }
+    Ok(files)
+}
+
+const DROPOUT: f32 = 0.5;
+
+fn alexnet(batch: u64, classes: u64, dropout: f32) -> Net {
+    let mut net = Net::new("AlexNet", &[batch, 3, 227, 227]);
     net.convolution("conv1", Convolution { stride: 4, ..Convolution::new(3, 96, 11) });
     net.relu("relu1").norm("norm1").max_pool("pool1", 3);
     net.convolution("conv2", Convolution { pad: 2, group: 2, ..Convolution::new(96, 256, 5) });
@@ -78,12 +123,12 @@ fn alexnet() -> Net {
     net.relu("relu4");
     net.convolution("conv5", Convolution { pad: 1, group: 2, ..Convolution::new(384, 256, 3) });
     net.relu("relu5").max_pool("pool5", 3);
-    classifier(&mut net, 256 * 6 * 6);
+    classifier(&mut net, 256 * 6 * 6, classes, dropout);
     net
 }
 
 fn vgg16() -> Net {
-    let mut net = Net::new("VGG16", [1, 3, 224, 224]);
+    let mut net = Net::new("VGG16", &[1, 3, 224, 224]);
     let mut channels = 3;
     for (stage, (depth, width)) in [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)].into_iter().enumerate() {
         let stage = stage + 1;
@@ -95,19 +140,28 @@ fn vgg16() -> Net {
         }
         net.max_pool(&format!("pool{stage}"), 2);
     }
-    classifier(&mut net, 512 * 7 * 7);
+    classifier(&mut net, 512 * 7 * 7, 1000, DROPOUT);
     net
 }
 
-/// The three fully connected layers that both nets end in.
-fn classifier(net: &mut Net, inputs: u64) {
-    net.inner_product("fc6", 4096, inputs, 0.05).relu("relu6").dropout("drop6");
-    net.inner_product("fc7", 4096, 4096, 0.05).relu("relu7").dropout("drop7");
-    net.inner_product("fc8", 1000, 4096, 0.05).softmax("prob");
+/// The three fully connected layers that both nets end in, up to the scores.
+fn classifier(net: &mut Net, inputs: u64, classes: u64, dropout: f32) {
+    net.inner_product("fc6", 4096, inputs, 0.05).relu("relu6").dropout("drop6", dropout);
+    inner_products(net, classes, dropout);
+}
+
+fn inner_products(net: &mut Net, classes: u64, dropout: f32) {
+    net.inner_product("fc7", 4096, 4096, 0.05).relu("relu7").dropout("drop7", dropout);
+    net.inner_product("fc8", classes, 4096, 0.05);
+}
+
+fn deployed(mut net: Net) -> Net {
+    net.softmax("prob");
+    net
 }
 
 fn resnet50_1by2() -> Net {
-    let mut net = Net::new("ResNet-50-1by2", [1, 3, 224, 224]);
+    let mut net = Net::new("ResNet-50-1by2", &[1, 3, 224, 224]);
     let normalized = |net: &mut Net, name: &str, convolution: Convolution, scale: f32| {
         // So that values neither grow nor vanish on their way.
         let spread = (6.0 / (convolution.inputs * convolution.kernel * convolution.kernel) as f32).sqrt();

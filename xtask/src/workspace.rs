@@ -87,6 +87,16 @@ pub(crate) fn typed(command: &Command) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
+/// Runs a program that must succeed, and gives what it printed.
+pub(crate) fn printed(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("cannot run {}", typed(command)))?;
+    if !output.status.success() {
+        bail!("{} failed: {}", typed(command), String::from_utf8_lossy(&output.stderr).trim_end());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// The exit code that a shell would report.
 pub(crate) fn exit_code(status: ExitStatus) -> u8 {
     #[cfg(unix)]

@@ -84,6 +84,8 @@ pub(crate) struct Frame<'a> {
 pub(crate) struct Training<'a> {
     /// The gradient of each value, by storage, where there is one.
     pub(crate) diffs: &'a mut [Option<Buffer>],
+    /// By storage: gradients that are zero whatever their memory holds, which saves clearing what is written over.
+    pub(crate) cleared: &'a mut [bool],
     /// As long as the longest gradient that was added up so far.
     pub(crate) scratch: &'a mut Option<Buffer>,
     /// Which gradients are wanted; none while a forward pass runs.
@@ -248,7 +250,8 @@ impl Frame<'_> {
             diffs: training.diffs,
             versions: training.versions,
         };
-        let result = body(&inputs, &mut gradient, self.workspace, want == Want::More);
+        let cleared = std::mem::take(&mut training.cleared[storage]);
+        let result = body(&inputs, &mut gradient, self.workspace, want == Want::More && !cleared);
         training.diffs[storage] = Some(gradient);
         result
     }

@@ -128,19 +128,19 @@ impl Linear {
         backend.inner_product_backward_data(&geometry, weights, dy, more, dx, workspace)
     }
 
-    /// The gradient of the matrix, added to what there is.
+    /// The gradient of the matrix.
     pub(super) fn backward_filter(
         &self,
         backend: &dyn Backend,
         batch: u32,
-        x: &Buffer,
-        dy: &Buffer,
+        [x, dy]: [&Buffer; 2],
+        more: bool,
         dweights: &mut Buffer,
         workspace: &mut Buffer,
     ) -> kernels::Result<()> {
         let geometry = InnerProductGeometry { batch, ..self.geometry };
         at_least(backend, workspace, backend.inner_product_backward_filter_workspace_len(&geometry))?;
-        backend.inner_product_backward_filter(&geometry, x, dy, true, dweights, workspace)
+        backend.inner_product_backward_filter(&geometry, x, dy, more, dweights, workspace)
     }
 }
 

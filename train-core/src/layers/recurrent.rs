@@ -267,8 +267,9 @@ impl Operation for Rnn {
             sequence.step_backward(&inputs, at)?;
         }
         sequence.finish_backward(frame)?;
-        frame.gradient(Of::Param(*first), |inputs, dweights, workspace, _| {
-            output.backward_filter(inputs.backend, rows, states, output_gradients, dweights, workspace)
+        frame.gradient(Of::Param(*first), |inputs, dweights, workspace, more| {
+            let operands = [&*states, &*output_gradients];
+            output.backward_filter(inputs.backend, rows, operands, more, dweights, workspace)
         })?;
         let columns = AxisGeometry { outer: rows, axis: sequence.hidden, inner: 1 };
         frame.add(Of::Param(*first + 1), |inputs, dbias| {
@@ -326,8 +327,9 @@ impl Sequence {
         let (rows, streams) = (*steps * *streams, *streams);
         let columns = AxisGeometry { outer: rows, axis: *width, inner: 1 };
         let Record { carried, gradients, total, state, .. } = record;
-        frame.gradient(Of::Param(0), |inputs, dweights, workspace, _| {
-            input.backward_filter(inputs.backend, rows, inputs.get(0), gradients, dweights, workspace)
+        frame.gradient(Of::Param(0), |inputs, dweights, workspace, more| {
+            let operands = [inputs.get(0), &*gradients];
+            input.backward_filter(inputs.backend, rows, operands, more, dweights, workspace)
         })?;
         frame.add(Of::Param(1), |inputs, dbias| inputs.backend.bias_backward(&columns, gradients, dbias))?;
         frame.gradient(Of::Bottom(0), |inputs, dx, workspace, more| {
@@ -339,16 +341,21 @@ impl Sequence {
             // Its share is in the sums of every step.
             let all = AxisGeometry { outer: *steps, axis: len as u32, inner: 1 };
             frame.backend.bias_backward(&all, gradients, total)?;
-            frame.gradient(Of::Param(2), |inputs, dweights, workspace, _| {
-                fixed.backward_filter(inputs.backend, streams, inputs.get(2), total, dweights, workspace)
+            frame.gradient(Of::Param(2), |inputs, dweights, workspace, more| {
+                let operands = [inputs.get(2), &*total];
+                fixed.backward_filter(inputs.backend, streams, operands, more, dweights, workspace)
             })?;
             frame.gradient(Of::Bottom(2), |inputs, dx, workspace, more| {
                 fixed.backward_data(inputs, streams, total, more, dx, workspace)
             })?;
         }
-        frame.gradient(Of::Param(2 + usize::from(fixed.is_some())), |inputs, dweights, workspace, _| {
-            recurrent.backward_filter(inputs.backend, rows, carried, gradients, dweights, workspace)
-        })?;
+        frame.gradient(
+            Of::Param(2 + usize::from(fixed.is_some())),
+            |inputs, dweights, workspace, more| {
+                let operands = [&*carried, &*gradients];
+                recurrent.backward_filter(inputs.backend, rows, operands, more, dweights, workspace)
+            },
+        )?;
         match *first_state {
             Some(first) => frame.overwrite(Of::Bottom(first), |inputs, dx| inputs.copy(state, dx)),
             None => Ok(()),

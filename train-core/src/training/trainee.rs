@@ -46,7 +46,7 @@ pub struct TrainingOptions {
 /// trainee.set_input("x", &[1.0, 2.0])?;
 /// trainee.set_input("y", &[3.0, 5.0])?;
 /// for _ in 0..200 {
-///     trainee.clear_gradients()?;
+///     trainee.clear_gradients();
 ///     trainee.forward()?;
 ///     trainee.backward()?;
 ///     optimizer.update(&mut trainee.params())?;
@@ -63,6 +63,8 @@ pub struct Trainee<'b> {
     operations: Vec<Prepared>,
     buffers: Vec<Option<Buffer>>,
     diffs: Vec<Option<Buffer>>,
+    /// By storage: gradients of parameters that are zero whatever their memory holds.
+    cleared: Vec<bool>,
     workspace: Buffer,
     scratch: Option<Buffer>,
     /// The shapes that values have now: of most, what the plan says.
@@ -116,6 +118,7 @@ impl<'b> Trainee<'b> {
             operations,
             buffers: allocate(backend, plan.storages.iter().map(|&len| Some(len)))?,
             diffs: plan.storages.iter().map(|_| None).collect(),
+            cleared: vec![false; plan.storages.len()],
             workspace: backend.allocate(workspace)?,
             scratch: None,
             shapes: plan.values.iter().map(|value| value.shape.clone()).collect(),
@@ -159,6 +162,7 @@ impl<'b> Trainee<'b> {
         self.flows = Flows::new(&self.net, &self.plan, &wanted)?;
         let lens = self.plan.storages.iter().zip(&self.flows.diffs);
         self.diffs = allocate(self.backend, lens.map(|(&len, &needed)| needed.then_some(len)))?;
+        self.cleared.fill(false);
         self.frozen = frozen;
         Ok(())
     }
@@ -174,11 +178,15 @@ impl<'b> Trainee<'b> {
     pub fn params(&mut self) -> Vec<ParamView<'_>> {
         self.count_changes();
         let first = self.first_param;
-        let buffers = self.buffers[first..].iter_mut().zip(&mut self.diffs[first..]);
+        let gradients = self.diffs[first..].iter_mut().zip(&mut self.cleared[first..]);
+        let buffers = self.buffers[first..].iter_mut().zip(gradients);
         buffers
-            .map(|(value, grad)| ParamView {
-                value: value.as_mut().and_then(Buffer::as_host_mut).unwrap_or_default(),
-                grad: grad.as_mut().and_then(Buffer::as_host_mut),
+            .map(|(value, (grad, cleared))| {
+                let mut grad = grad.as_mut().and_then(Buffer::as_host_mut);
+                if let (true, Some(grad)) = (std::mem::take(cleared), &mut grad) {
+                    grad.fill(0.0);
+                }
+                ParamView { value: value.as_mut().and_then(Buffer::as_host_mut).unwrap_or_default(), grad }
             })
             .collect()
     }
@@ -270,6 +278,11 @@ impl<'b> Trainee<'b> {
             return Ok(change(&mut self.params()));
         }
         self.count_changes();
+        for (diff, cleared) in self.diffs[first..].iter_mut().zip(&mut self.cleared[first..]) {
+            if let (true, Some(diff)) = (std::mem::take(cleared), diff) {
+                self.backend.fill(diff, diff.len(), 0.0)?;
+            }
+        }
         let fetch = |buffer: &Buffer| -> Result<Vec<f32>> {
             let mut values = vec![0.0; buffer.len()];
             self.backend.read(buffer, 0, &mut values)?;
@@ -298,7 +311,9 @@ impl<'b> Trainee<'b> {
     pub fn param_gradient(&self, index: usize) -> Result<Option<Vec<f32>>> {
         let Some(Some(gradient)) = self.diffs.get(self.first_param + index) else { return Ok(None) };
         let mut values = vec![0.0; gradient.len()];
-        self.backend.read(gradient, 0, &mut values)?;
+        if !self.cleared[self.first_param + index] {
+            self.backend.read(gradient, 0, &mut values)?;
+        }
         Ok(Some(values))
     }
 
@@ -398,16 +413,8 @@ impl<'b> Trainee<'b> {
     }
 
     /// Sets the gradients of all parameters to zero. Backward passes add to them.
-    ///
-    /// # Errors
-    /// The device's.
-    pub fn clear_gradients(&mut self) -> Result<()> {
-        let (backend, mut outcome) = (self.backend, Ok(()));
-        backend.enter(&mut || {
-            let mut gradients = self.diffs[self.first_param..].iter_mut().flatten();
-            outcome = gradients.try_for_each(|gradient| backend.fill(gradient, gradient.len(), 0.0));
-        });
-        Ok(outcome?)
+    pub fn clear_gradients(&mut self) {
+        self.cleared[self.first_param..].fill(true);
     }
 
     /// Sets the gradient of a blob that was named in [`TrainingOptions::given`].
@@ -446,7 +453,14 @@ impl<'b> Trainee<'b> {
             });
         });
         self.flows = flows;
-        outcome
+        outcome?;
+        // What no gradient reached.
+        for (gradient, cleared) in self.diffs.iter_mut().zip(&mut self.cleared) {
+            if let (true, Some(gradient)) = (std::mem::take(cleared), gradient) {
+                self.backend.fill(gradient, gradient.len(), 0.0)?;
+            }
+        }
+        Ok(())
     }
 
     /// The gradient of an input after a backward pass: of nets with `force_backward`, where there is one.
@@ -502,6 +516,7 @@ impl<'b> Trainee<'b> {
             pass: self.passes,
             training: Some(Training {
                 diffs: &mut self.diffs,
+                cleared: &mut self.cleared,
                 scratch: &mut self.scratch,
                 flow,
                 versions: &self.versions,

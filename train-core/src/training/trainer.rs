@@ -102,7 +102,7 @@ impl<'b> Trainer<'b> {
     /// those of the passes and the update.
     pub fn step(&mut self, fill: &mut dyn FnMut(&mut Trainee<'b>) -> Result<()>) -> Result<Stepped> {
         let passes = self.solver.iter_size();
-        self.trainee.clear_gradients()?;
+        self.trainee.clear_gradients();
         let mut loss = 0.0;
         for _ in 0..passes {
             fill(&mut self.trainee)?;

@@ -3,6 +3,7 @@
 //! Every program is one process that stays loaded and they are called in turn, so that whatever the machine does befalls
 //! all of them alike. Before it is timed, a program's result is compared with real Caffe's.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -11,11 +12,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::idle;
 use super::start::{self, Start};
-use super::worker::{Load, Worker};
+use super::turns::{self, Figures, Pass, Runner, Turns, find, verdict};
+use super::worker::{self, Worker};
 use crate::model::{Files, Model};
-use crate::venv::Program;
+use crate::venv;
 use crate::{machine, workspace};
 
 #[derive(clap::Args)]
@@ -78,40 +79,32 @@ impl Peer {
         }
     }
 
-    /// The program to install, and its word in worker.py.
-    fn program(self) -> (Program, &'static str) {
+    /// The program to install, and its word in worker/forward.py.
+    fn program(self) -> (venv::Program, &'static str) {
         match self {
-            Self::Caffe => (Program::Caffe, "caffe"),
-            Self::OpenCv => (Program::OpenCv, "opencv"),
-            Self::PyTorch => (Program::PyTorch, "pytorch"),
-            Self::OnnxRuntime => (Program::OnnxRuntime, "onnxruntime"),
+            Self::Caffe => (venv::Program::Caffe, "caffe"),
+            Self::OpenCv => (venv::Program::OpenCv, "opencv"),
+            Self::PyTorch => (venv::Program::PyTorch, "pytorch"),
+            Self::OnnxRuntime => (venv::Program::OnnxRuntime, "onnxruntime"),
         }
     }
 }
 
-const SCRIPT: &str = include_str!("worker.py");
+/// Seconds, for the processors and the frameworks' threads are half asleep after a wait.
+const WARM_UP: f64 = 0.06;
 const SAMPLE: f64 = 0.3;
 /// Largest difference from Caffe's result, over its largest value.
 const TOLERANCE: f64 = 1e-4;
-/// With fewer undisturbed samples than this, the disturbed ones count too.
-const ENOUGH: usize = 3;
-
 /// A program that is running; without a peer it is ours.
-struct Runner {
+struct Program {
     peer: Option<Peer>,
-    worker: Worker,
-}
-
-impl Runner {
-    fn name(&self) -> &'static str {
-        self.peer.map_or("rebrew", Peer::name)
-    }
+    runner: Runner,
 }
 
 /// A model in the forms that the programs read.
 struct Subjects {
     title: String,
-    /// The module in worker.py.
+    /// The module in worker/forward.py.
     module: &'static str,
     files: Files,
     onnx: PathBuf,
@@ -120,15 +113,6 @@ struct Subjects {
     /// Of one image.
     operations: f64,
     batches: Vec<usize>,
-}
-
-/// What a program came to on one case.
-struct Figures {
-    name: &'static str,
-    median: f64,
-    fastest: f64,
-    clean: usize,
-    samples: usize,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -153,14 +137,14 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn run(&self, ours: &Path, throughput: &Path) -> Result<()> {
-        let mut runners = self.runners(ours)?;
+        let mut programs = self.programs(ours)?;
         println!(
             "{}; {} threads, medians of {} interleaved samples of about {SAMPLE} s.",
             machine::describe(&self.folder),
             self.arguments.threads,
             self.arguments.rounds
         );
-        let limit = self.print_limits(throughput)?;
+        let limit = turns::print_limits(throughput, self.arguments.threads, self.wait())?;
         for kind in [Subject::Alexnet, Subject::Nsfw] {
             if self.arguments.model.is_some_and(|only| only != kind) {
                 continue;
@@ -168,7 +152,7 @@ impl Bench<'_> {
             let subject = self.prepare(kind)?;
             let mut single = None;
             for &batch in &subject.batches {
-                let figures = self.measure(&subject, batch, &mut runners)?;
+                let figures = self.measure(&subject, batch, &mut programs)?;
                 print(&subject, batch, &figures, limit);
                 if batch == 1 {
                     single = find(&figures, "rebrew");
@@ -181,7 +165,7 @@ impl Bench<'_> {
                 input: &input,
                 forward: single,
                 threads: usize::from(self.arguments.threads),
-                wait: Duration::from_secs(self.arguments.wait),
+                wait: self.wait(),
                 limits_time: kind == Subject::Nsfw,
                 limits_memory: kind == Subject::Alexnet,
             };
@@ -193,42 +177,24 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn runners(&self, ours: &Path) -> Result<Vec<Runner>> {
-        let threads = self.arguments.threads.to_string();
-        let mut runners =
-            vec![Runner { peer: None, worker: Worker::start(Command::new(ours).arg(&threads))? }];
+    fn programs(&self, ours: &Path) -> Result<Vec<Program>> {
+        let threads = self.arguments.threads;
+        let worker = Worker::start(Command::new(ours).arg(threads.to_string()))?;
+        let mut programs = vec![Program { peer: None, runner: Runner { name: "rebrew", worker } }];
         for peer in Peer::ALL {
             if self.arguments.without.contains(&peer) {
                 println!("{} is left out.", peer.name());
                 continue;
             }
             let (program, word) = peer.program();
-            let mut command = program.set_up()?.command();
-            command.args(["-c", SCRIPT, word, &threads]);
-            for name in ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
-                command.env(name, &threads);
-            }
-            runners.push(Runner { peer: Some(peer), worker: Worker::start(&mut command)? });
+            let worker = Worker::python(program, worker::FORWARD, word, threads)?;
+            programs.push(Program { peer: Some(peer), runner: Runner { name: peer.name(), worker } });
         }
-        Ok(runners)
+        Ok(programs)
     }
 
-    /// Prints what the machine can do with one thread and with all, and returns the latter in operations a second.
-    fn print_limits(&self, throughput: &Path) -> Result<Option<f64>> {
-        let mut limit = None;
-        let mut counts = vec![1, self.arguments.threads];
-        counts.dedup();
-        for threads in counts {
-            idle::wait(Duration::from_secs(self.arguments.wait));
-            let mut command = Command::new(throughput);
-            let output = command.args([&threads.to_string(), "limits only"]).output();
-            let output = output.with_context(|| format!("cannot run {}", throughput.display()))?;
-            let text = String::from_utf8_lossy(&output.stdout);
-            let line = text.lines().next().unwrap_or_default();
-            println!("{threads} thread{}: {line}", if threads == 1 { "" } else { "s" });
-            limit = limit_of(line);
-        }
-        Ok(limit)
+    fn wait(&self) -> Duration {
+        Duration::from_secs(self.arguments.wait)
     }
 
     fn prepare(&self, subject: Subject) -> Result<Subjects> {
@@ -262,62 +228,52 @@ impl Bench<'_> {
     }
 
     /// Loads the case in every program, leaves out those that compute something else, and times the others in turn.
-    fn measure(&self, subject: &Subjects, batch: usize, runners: &mut [Runner]) -> Result<Vec<Figures>> {
+    fn measure(&self, subject: &Subjects, batch: usize, programs: &mut [Program]) -> Result<Vec<Figures>> {
         let (input, _) = self.input(subject, batch)?;
         let [channels, height, width] = subject.shape;
         let output = self.scratch.join("output");
         let mut ready = Vec::new();
-        for runner in runners {
-            let (definition, weights) = match runner.peer {
+        for Program { peer, runner } in programs {
+            let (definition, weights) = match peer {
                 Some(Peer::OnnxRuntime) => (subject.files.definition.as_path(), &subject.onnx),
                 Some(Peer::PyTorch) => (Path::new(subject.module), &subject.npz),
                 None | Some(Peer::Caffe | Peer::OpenCv) => {
                     (subject.files.definition.as_path(), &subject.files.weights)
                 }
             };
-            let shape = [batch, channels, height, width];
-            let load = Load { definition, weights, shape, input: &input, output: &output };
-            match runner.worker.load(&load) {
-                Ok(result) => ready.push((runner, result)),
-                Err(error) => println!("\n{} cannot run {}: {error:#}", runner.name(), subject.title),
+            let shape = [batch, channels, height, width].map(|extent| extent.to_string()).join(",");
+            let words = [definition.as_os_str(), weights.as_os_str(), OsStr::new(&shape), input.as_os_str()];
+            match runner.worker.load(&words, &output) {
+                Ok(result) => ready.push((*peer, runner, result)),
+                Err(error) => println!("\n{} cannot run {}: {error:#}", runner.name, subject.title),
             }
         }
-        let reference = ready.iter().find(|(runner, _)| runner.peer == Some(Peer::Caffe)).or(ready.first());
-        let reference = reference.context("no program is left")?.1.clone();
+        let reference = ready.iter().find(|(peer, ..)| *peer == Some(Peer::Caffe)).or(ready.first());
+        let reference = reference.context("no program is left")?.2.clone();
         println!();
-        ready.retain(|(runner, result)| {
+        ready.retain(|(_, runner, result)| {
             let difference = difference(result, &reference);
             let close = difference <= TOLERANCE;
             if !close {
-                println!("{} computes something else on {}: {difference:.2e}", runner.name(), subject.title);
+                println!("{} computes something else on {}: {difference:.2e}", runner.name, subject.title);
             }
             close
         });
 
-        let mut samples = ready.iter().map(|_| Vec::new()).collect::<Vec<Vec<(f64, bool)>>>();
-        for round in 0..=self.arguments.rounds {
-            for ((runner, _), samples) in ready.iter_mut().zip(&mut samples) {
-                idle::wait(Duration::from_secs(self.arguments.wait));
-                let watch = idle::Watch::start(Some(runner.worker.id()));
-                let seconds = runner.worker.run(SAMPLE).with_context(|| runner.name().to_owned())?;
-                if round > 0 {
-                    samples.push((seconds, watch.disturbed()));
-                }
-            }
-        }
-        let names = ready.iter().map(|(runner, _)| runner.name());
-        Ok(names.zip(&samples).map(|(name, samples)| figures(name, samples)).collect())
+        let turns = Turns {
+            rounds: self.arguments.rounds,
+            uncounted: 1,
+            warm_up: WARM_UP,
+            seconds: SAMPLE,
+            wait: self.wait(),
+        };
+        turns.measure(&mut ready.into_iter().map(|(_, runner, _)| runner).collect::<Vec<_>>())
     }
 
     /// Writes a batch of noise as bare floats, and as an .npy.
     fn input(&self, subject: &Subjects, batch: usize) -> Result<(PathBuf, PathBuf)> {
         let [channels, height, width] = subject.shape;
-        let mut state = 1_u32;
-        let values = (0..batch * channels * height * width).flat_map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            ((state >> 8) as f32 / (1 << 23) as f32 - 1.0).to_ne_bytes()
-        });
-        let values = values.collect::<Vec<_>>();
+        let values = turns::noise(batch * channels * height * width);
         let (bare, npy) = (self.scratch.join("input"), self.scratch.join("input.npy"));
         fs::write(&bare, &values)?;
         let mut bytes = npy_head(&[batch, channels, height, width]);
@@ -346,13 +302,6 @@ pub(super) fn inspect(rebrew: &Path, files: &Files) -> Result<Value> {
     serde_json::from_slice(&output.stdout).context("rebrew inspect did not print JSON")
 }
 
-/// Reads `…limits: 232.1 GFLOP/s, …`, what the example of the kernels prints first.
-fn limit_of(line: &str) -> Option<f64> {
-    let (_, rest) = line.split_once("limits: ")?;
-    let (number, _) = rest.split_once(" GFLOP/s")?;
-    Some(1e9 * number.parse::<f64>().ok()?)
-}
-
 /// Everything of an .npy file that stands before its floats.
 fn npy_head(shape: &[usize]) -> Vec<u8> {
     let order = if cfg!(target_endian = "big") { '>' } else { '<' };
@@ -378,40 +327,11 @@ fn difference(found: &[f32], expected: &[f32]) -> f64 {
     gaps.fold(0.0, f64::max) / f64::from(largest.max(1e-6))
 }
 
-/// Disturbed samples do not count, unless they are nearly all there is.
-fn figures(name: &'static str, samples: &[(f64, bool)]) -> Figures {
-    let clean = samples.iter().filter(|(_, disturbed)| !disturbed).count();
-    let counted = samples.iter().filter(|(_, disturbed)| clean < ENOUGH || !disturbed);
-    let mut times = counted.map(|(seconds, _)| *seconds).collect::<Vec<_>>();
-    times.sort_unstable_by(f64::total_cmp);
-    Figures { name, median: times[(times.len() - 1) / 2], fastest: times[0], clean, samples: samples.len() }
-}
-
-fn find(figures: &[Figures], name: &str) -> Option<f64> {
-    figures.iter().find(|row| row.name == name).map(|row| row.median)
-}
-
 fn print(subject: &Subjects, batch: usize, figures: &[Figures], limit: Option<f64>) {
     let operations = subject.operations * batch as f64;
     println!("### {}, batch {batch}, {:.1} GFLOP\n", subject.title, operations / 1e9);
-    println!(
-        "| program | time | fastest | times rebrew | images/s | GFLOP/s | of the limit | undisturbed samples |"
-    );
-    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    turns::print_table(&Pass { operations, images: batch }, figures, limit);
     let ours = find(figures, "rebrew");
-    for Figures { name, median, fastest, clean, samples } in figures {
-        let rate = operations / median;
-        let share = limit.map_or_else(String::new, |limit| format!("{:.0} %", 100.0 * rate / limit));
-        let ratio = ours.map_or_else(String::new, |ours| format!("{:.2}", median / ours));
-        println!(
-            "| {name} | {:.2} ms | {:.2} ms | {ratio} | {:.1} | {:.1} | {share} | {clean} of {samples} |",
-            1e3 * median,
-            1e3 * fastest,
-            batch as f64 / median,
-            rate / 1e9
-        );
-    }
-    println!();
     let Some(ours) = ours else { return };
     for peer in [Peer::Caffe, Peer::OpenCv, Peer::PyTorch] {
         verdict(&format!("required, faster than {}", peer.name()), ours, find(figures, peer.name()), 1.0);
@@ -425,33 +345,9 @@ fn print(subject: &Subjects, batch: usize, figures: &[Figures], limit: Option<f6
     }
 }
 
-fn verdict(what: &str, ours: f64, theirs: Option<f64>, factor: f64) {
-    let Some(theirs) = theirs else {
-        println!("* {what}: not measured");
-        return;
-    };
-    let met = if ours <= factor * theirs { "met" } else { "NOT met" };
-    println!("* {what}: {:.2} times its time: {met}", ours / theirs);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_limit_is_read() {
-        assert_eq!(limit_of("AVX-512; limits: 232.5 GFLOP/s, copy 20.0 GB/s"), Some(232.5e9));
-        assert_eq!(limit_of("something else"), None);
-    }
-
-    #[test]
-    fn disturbed_samples_count_only_when_few_are_left() {
-        let samples = [(1.0, false), (2.0, false), (3.0, false), (9.0, true), (9.0, true)];
-        let row = figures("a", &samples);
-        assert_eq!((row.median, row.fastest, row.clean, row.samples), (2.0, 1.0, 3, 5));
-        let row = figures("a", &samples[1..]);
-        assert_eq!((row.median, row.clean), (3.0, 2));
-    }
 
     #[test]
     fn results_are_compared_by_their_largest_value() {

@@ -35,7 +35,8 @@ impl Convolution {
 
 /// A layer in both of its forms.
 struct Layer {
-    text: String,
+    /// What stands between the braces.
+    lines: Vec<String>,
     /// `name`, `type`, `bottom` and `top`, encoded: they stand before the blobs.
     head: Vec<u8>,
     blobs: Vec<Blob>,
@@ -74,24 +75,28 @@ const SCALE: u32 = 142;
 const INPUT: u32 = 143;
 
 impl Net {
-    pub(super) fn new(name: &'static str, shape: [u64; 4]) -> Self {
+    pub(super) fn new(name: &'static str, shape: &[u64]) -> Self {
         let mut net = Self { name, layers: Vec::new(), top: String::new() };
-        let mut shape_message = Vec::new();
-        for dimension in shape {
-            put_number(&mut shape_message, 1, dimension);
-        }
-        let mut message = Vec::new();
-        put_bytes(&mut message, 1, &shape_message);
-        let dimensions = shape.map(|dimension| format!("dim: {dimension}")).join(" ");
-        let parameter =
-            Parameter { field: INPUT, message, text: format!("input_param {{ shape {{ {dimensions} }} }}") };
-        net.push("data", "Input", Some(parameter), Vec::new(), false);
+        net.input("data", shape);
         net
     }
 
     /// The blob that the next layer reads.
     pub(super) fn top(&self) -> &str {
         &self.top
+    }
+
+    /// A blob that whoever runs the net gives.
+    pub(super) fn input(&mut self, name: &str, shape: &[u64]) -> &mut Self {
+        let mut shape_message = Vec::new();
+        for &dimension in shape {
+            put_number(&mut shape_message, 1, dimension);
+        }
+        let mut message = Vec::new();
+        put_bytes(&mut message, 1, &shape_message);
+        let dimensions = shape.iter().map(|dimension| format!("dim: {dimension}")).collect::<Vec<_>>();
+        let text = format!("input_param {{ shape {{ {} }} }}", dimensions.join(" "));
+        self.push_from(&[], name, "Input", Some(Parameter { field: INPUT, message, text }), Vec::new(), false)
     }
 
     /// Starts a branch: the next layer reads this blob.
@@ -138,6 +143,12 @@ impl Net {
 
     pub(super) fn softmax(&mut self, name: &str) -> &mut Self {
         self.push(name, "Softmax", None, Vec::new(), false)
+    }
+
+    /// The loss of the current blob's scores, by the classes in `labels`.
+    pub(super) fn softmax_loss(&mut self, name: &str, labels: &str) -> &mut Self {
+        let bottoms = [self.top.clone(), labels.to_owned()];
+        self.push_from(&bottoms, name, "SoftmaxWithLoss", None, Vec::new(), false)
     }
 
     pub(super) fn norm(&mut self, name: &str) -> &mut Self {
@@ -187,16 +198,27 @@ impl Net {
         self.pool(name, "AVE", kernel, 1)
     }
 
-    pub(super) fn dropout(&mut self, name: &str) -> &mut Self {
+    pub(super) fn dropout(&mut self, name: &str, ratio: f32) -> &mut Self {
         let mut message = Vec::new();
-        put_float(&mut message, 1, 0.5);
-        let text = "dropout_param { dropout_ratio: 0.5 }".to_owned();
+        put_float(&mut message, 1, ratio);
+        let text = format!("dropout_param {{ dropout_ratio: {ratio} }}");
         self.push(name, "Dropout", Some(Parameter { field: DROPOUT, message, text }), Vec::new(), true)
     }
 
+    /// Gives the layers of these names a learning rate of 0, in the text.
+    pub(super) fn freeze(&mut self, names: &[&str]) -> &mut Self {
+        let names = names.iter().map(|name| format!("name: \"{name}\"")).collect::<Vec<_>>();
+        for layer in self.layers.iter_mut().filter(|layer| names.contains(&layer.lines[0])) {
+            let blobs = layer.blobs.iter().map(|_| "param { lr_mult: 0 }".to_owned());
+            layer.lines.extend(blobs);
+        }
+        self
+    }
+
     pub(super) fn text(&self) -> String {
-        let layers = self.layers.iter().map(|layer| layer.text.as_str()).collect::<String>();
-        format!("name: \"{}\"\n{layers}", self.name)
+        let layers =
+            self.layers.iter().map(|layer| format!("layer {{\n  {}\n}}\n", layer.lines.join("\n  ")));
+        format!("name: \"{}\"\n{}", self.name, layers.collect::<String>())
     }
 
     /// Writes the NetParameter; the weights come from one generator with a fixed seed.
@@ -243,8 +265,7 @@ impl Net {
         in_place: bool,
     ) -> &mut Self {
         let bottoms = [self.top.clone()];
-        let bottoms = if self.layers.is_empty() { &[] } else { bottoms.as_slice() };
-        self.push_from(bottoms, name, kind, parameter, blobs, in_place)
+        self.push_from(&bottoms, name, kind, parameter, blobs, in_place)
     }
 
     fn push_from(
@@ -273,8 +294,7 @@ impl Net {
             put_bytes(&mut tail, parameter.field, &parameter.message);
             lines.push(parameter.text);
         }
-        let text = format!("layer {{\n  {}\n}}\n", lines.join("\n  "));
-        self.layers.push(Layer { text, head, blobs, tail });
+        self.layers.push(Layer { lines, head, blobs, tail });
         self
     }
 }

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::venv::Python;
-use crate::workspace;
+use crate::workspace::{self, printed};
 
 /// How far a parameter may be from Caffe's after ten steps, relative to the largest of its blob.
 const LIMIT: f64 = 1e-5;
@@ -56,13 +56,4 @@ pub(super) fn run(caffe: &Python, rebrew: &Path, scripts: &Path, folder: &Path) 
         bail!("nothing was compared");
     }
     Ok(different)
-}
-
-/// Runs a program that must succeed, and gives what it printed.
-fn printed(command: &mut Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
-    if !output.status.success() {
-        bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim_end());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
