@@ -1,4 +1,5 @@
-//! Every layer type, and whole nets, against a backward pass of real Caffe: `testdata/backward`.
+//! Every layer type, and whole nets, against a backward pass of real Caffe, `testdata/backward`, and what that Caffe
+//! computes wrongly against real Chainer, `testdata/backward_chainer`.
 
 mod support;
 
@@ -12,16 +13,25 @@ const TOLERANCE: f64 = 1e-5;
 #[test]
 fn gradients_are_caffes() {
     for backend in support::backends() {
-        check_all(&*backend);
+        check_all(&*backend, "backward", 40);
     }
 }
 
-fn check_all(backend: &dyn Backend) {
+/// BatchNorm by the statistics of the batch.
+#[test]
+fn gradients_are_chainers() {
+    for backend in support::backends() {
+        check_all(&*backend, "backward_chainer", 0);
+    }
+}
+
+/// Every file of a folder, which has more than so many.
+fn check_all(backend: &dyn Backend, folder: &str, count: usize) {
     let mut faults = Vec::new();
-    let names = support::names_in("backward");
-    assert!(names.len() > 40, "{names:?}");
+    let names = support::names_in(folder);
+    assert!(names.len() > count, "{names:?}");
     for name in names {
-        let golden = Golden::open_in("backward", &name);
+        let golden = Golden::open_in(folder, &name);
         let mut worst = 0.0_f64;
         for case in golden.cases() {
             match check(&golden, case, backend) {
@@ -77,6 +87,10 @@ fn check(golden: &Golden, case: &support::Case, backend: &dyn Backend) -> Result
             trainee.set_gradient(name, &sum).map_err(say)?;
         }
         trainee.forward().map_err(say)?;
+        for name in &case.out {
+            let found = trainee.blob(name).map_err(say)?.1;
+            compare(name, &found, &golden.array(case, "out", name).1)?;
+        }
         trainee.backward().map_err(say)?;
         for name in &case.inputs {
             let (_, expected) = golden.array(case, "din", name);
