@@ -181,7 +181,8 @@ impl DeviceBackend {
             // An image's last tile is the emptier the smaller the image; together they have one last tile.
             let pixels = geometry.input_pixels();
             let wasted = pixels.next_multiple_of(separate.tile.extent()) - pixels;
-            if forced(ConvAlgorithm::Pointwise) || (free && (batch == 1 || 8 * wasted <= pixels)) {
+            let pays = batch == 1 || 8 * wasted <= pixels;
+            if separate.fits(batch * groups) && (forced(ConvAlgorithm::Pointwise) || (free && pays)) {
                 return Plan::Pointwise(separate);
             }
         }

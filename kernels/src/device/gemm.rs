@@ -196,6 +196,12 @@ impl Cut {
         Self { tile, splits: splits as u32, part: part as u32, tiles: tiles.map(|count| count as u32) }
     }
 
+    /// Whether a GPU's grid is large enough for so many products.
+    pub(crate) fn fits(&self, products: usize) -> bool {
+        const MOST: usize = 65_535;
+        products * self.splits as usize <= MOST && self.tiles[1] as usize <= MOST
+    }
+
     /// The same tiles for sums, of length k, in one part.
     pub(crate) fn whole(self, k: usize) -> Self {
         Self { splits: 1, part: k.next_multiple_of(self.tile.depth()).max(self.tile.depth()) as u32, ..self }
