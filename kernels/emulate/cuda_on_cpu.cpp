@@ -422,6 +422,10 @@ extern "C" int emulated_launch(const Launch* launch, char* text, size_t text_len
     } else if (threads == 0 || threads > MOST_THREADS) {
         fail("a block of %llu threads", static_cast<unsigned long long>(threads));
     }
+    // As far as a GPU's grid goes.
+    if (launch->grid.x > 0x7fffffffu || launch->grid.y > 65535 || launch->grid.z > 65535) {
+        fail("a grid of %u, %u, %u blocks", launch->grid.x, launch->grid.y, launch->grid.z);
+    }
     for (size_t i = 0; !failed && i < launch->count; ++i) {
         if (kernel->sizes[i] != launch->sizes[i]) {
             fail("argument %zu has %zu bytes, was given %zu", i, kernel->sizes[i], launch->sizes[i]);

@@ -28,6 +28,10 @@
 //! # Ok::<(), kernels::Error>(())
 //! ```
 //!
+//! With the feature `cuda`, [`open`] gives an NVIDIA GPU, whose kernels are written by hand in `cu/` (its README goes from a
+//! naive product to the last). With the feature `emulate` it gives the same kernels on the processor, where every access
+//! is checked: what passes there stays in bounds, has no races and reads nothing that was not written.
+//!
 //! Results have the same bits with any number of threads: work is cut by sizes, never by threads, and no sum is cut
 //! between threads. Between instruction sets ([`Isa`]) they differ in the last bits.
 

@@ -19,7 +19,7 @@ pub struct Convolution {
 pub(crate) enum ConvolutionPlan {
     Host(cpu::conv::Plan),
     #[cfg(device)]
-    Device(device::Prepared),
+    Device(Box<device::Prepared>),
 }
 
 impl ConvolutionPlan {
@@ -175,7 +175,7 @@ pub struct Deconvolution {
 pub(crate) enum DeconvolutionPlan {
     Host(Box<cpu::deconv::Plan>),
     #[cfg(device)]
-    Device(device::Prepared),
+    Device(Box<device::Prepared>),
 }
 
 impl DeconvolutionPlan {

@@ -204,4 +204,9 @@ impl<'b> Target<'b> {
     pub(crate) fn address(&self) -> Address {
         self.address
     }
+
+    /// The same memory from a float on.
+    pub(crate) fn part(&self, start: usize) -> Self {
+        Self { address: self.address + (start * size_of::<f32>()) as Address, buffer: PhantomData }
+    }
 }

@@ -14,9 +14,13 @@
 use super::DeviceBackend;
 use super::call::{Parameter, Target};
 use super::driver::Address;
-use super::gemm::{Cut, Epilogue, Tile};
+use super::gemm::{self, Batch, Cut, Epilogue, Matrix, Tile};
 use super::memory::DeviceBuffer;
-use super::source::{CONVOLUTION_2D, CONVOLUTION_3D, CONVOLUTION_6D, CONVOLUTION_TF32, DEPTHWISE, Module};
+use super::source::{
+    CONVOLUTION_2D, CONVOLUTION_3D, CONVOLUTION_6D, CONVOLUTION_TF32, DEPTHWISE, GEMM, Module,
+};
+use super::winograd::Winograd;
+use crate::cpu::ConvAlgorithm;
 use crate::error::Result;
 use crate::geometry::{ConvGeometry, MAX_SPATIAL};
 
@@ -28,12 +32,13 @@ pub(crate) enum Pass {
     Filter,
 }
 
-/// A convolution, a deconvolution or a gradient ready to run: a copy of the weights, and how it is cut.
+/// A convolution, a deconvolution or a gradient ready to run: its own weights, and how it is computed.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     /// The convolution's; of a deconvolution, that of the convolution it transposes.
     pub(crate) geometry: ConvGeometry,
     pub(crate) pass: Pass,
+    /// As they are given, or transformed.
     pub(crate) weights: DeviceBuffer,
     pub(crate) plan: Plan,
 }
@@ -46,6 +51,8 @@ impl Prepared {
     pub(crate) fn name(&self) -> &'static str {
         match self.plan {
             Plan::Depthwise => "depthwise",
+            Plan::Pointwise(_) => "1x1 GEMM",
+            Plan::Winograd(_) => "Winograd F(4x4,3x3)",
             Plan::Product(Cut { tile: Tile::Tf32, .. }) => "implicit GEMM, TF32",
             Plan::Product(_) => "implicit GEMM",
         }
@@ -55,15 +62,21 @@ impl Prepared {
 /// How a pass is computed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Plan {
+    /// Seen through windows.
     Product(Cut),
+    /// Where it is.
     Depthwise,
+    /// As a batch of plain products: an image's pixels are columns.
+    Pointwise(Cut),
+    Winograd(Winograd),
 }
 
 impl Plan {
     pub(crate) fn workspace_len(&self, len: usize) -> usize {
         match self {
-            Self::Product(cut) => cut.workspace_len(len),
+            Self::Product(cut) | Self::Pointwise(cut) => cut.workspace_len(len),
             Self::Depthwise => 0,
+            Self::Winograd(winograd) => winograd.workspace_len(),
         }
     }
 }
@@ -151,13 +164,34 @@ pub(crate) fn result_len(geometry: &ConvGeometry, pass: Pass) -> usize {
 impl DeviceBackend {
     /// How a pass is computed.
     pub(crate) fn convolution_plan(&self, geometry: &ConvGeometry, pass: Pass) -> Plan {
+        let (tf32, multiprocessors) = (self.uses_tf32(), self.driver.multiprocessors());
+        let cut = |sizes, products| Cut::new(sizes, products, tf32 && geometry.rank <= 2, multiprocessors);
+        let algorithm = self.algorithm.filter(|algorithm| algorithm.supports(geometry));
+        let forced = |wanted| algorithm == Some(wanted);
+        let free = algorithm.is_none();
         let single = geometry.rank == 2 && geometry.group > 1 && geometry.group_inputs() == 1;
-        if single {
+        if single && (free || forced(ConvAlgorithm::Depthwise)) {
             return Plan::Depthwise;
         }
-        let tf32 = self.uses_tf32() && geometry.rank <= 2;
-        let group = geometry.group as usize;
-        Plan::Product(Cut::new(extents(geometry, pass), group, tf32, self.driver.multiprocessors()))
+        let groups = geometry.group as usize;
+        if pass != Pass::Filter && ConvAlgorithm::Pointwise.supports(geometry) {
+            let [m, n, k] = extents(geometry, pass);
+            let batch = geometry.batch as usize;
+            let separate = cut([m, n / batch.max(1), k], batch * groups);
+            // An image's last tile is the emptier the smaller the image; together they have one last tile.
+            let pixels = geometry.input_pixels();
+            let wasted = pixels.next_multiple_of(separate.tile.extent()) - pixels;
+            let pays = batch == 1 || 8 * wasted <= pixels;
+            if separate.fits(batch * groups) && (forced(ConvAlgorithm::Pointwise) || (free && pays)) {
+                return Plan::Pointwise(separate);
+            }
+        }
+        if let Some(winograd) = Winograd::new(geometry, pass, tf32, multiprocessors)
+            && (forced(ConvAlgorithm::Winograd) || (free && winograd.pays()))
+        {
+            return Plan::Winograd(winograd);
+        }
+        Plan::Product(cut(extents(geometry, pass), groups))
     }
 
     pub(crate) fn convolution_pass(
@@ -170,7 +204,33 @@ impl DeviceBackend {
         match plan {
             Plan::Product(cut) => self.convolution_product(geometry, pass, &cut, operands),
             Plan::Depthwise => self.depthwise(geometry, pass, operands),
+            Plan::Pointwise(cut) => self.pointwise(geometry, pass, &cut, operands),
+            Plan::Winograd(winograd) => self.winograd(&winograd, operands),
         }
+    }
+
+    /// Images and groups are a batch of products: channels by channels times channels by pixels.
+    fn pointwise(
+        &self,
+        geometry: &ConvGeometry,
+        pass: Pass,
+        cut: &Cut,
+        operands: &Operands<'_>,
+    ) -> Result<()> {
+        let [m, _, k] = extents(geometry, pass).map(|extent| extent as u32);
+        let pixels = geometry.input_pixels() as u32;
+        let (rows, image) = (operands.rows, operands.image);
+        let batch = Batch {
+            sizes: [m, pixels, k],
+            a: Matrix::new(rows.address(), [m, k], pass == Pass::Data).stepping(0, m * k),
+            b: Matrix::new(image.address(), [pixels, k], true)
+                .stepping(geometry.group * k * pixels, k * pixels),
+            counts: [geometry.batch, geometry.group],
+        };
+        let mut call = self.call(&GEMM, gemm::kernel(cut.tile));
+        call.reads(rows);
+        call.reads(image);
+        self.batch(call, &batch, cut, operands.epilogue, operands.result, operands.workspace)
     }
 
     fn convolution_product(

@@ -70,13 +70,53 @@ impl Epilogue {
 /// One operand: `Matrix` of cu/gemm.cu.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Matrix {
+pub(crate) struct Matrix {
     at: Address,
     along: u32,
     down: u32,
     outer: u32,
     inner: u32,
     aligned: u32,
+}
+
+impl Matrix {
+    /// An operand of `extent` rows (of the left one) or columns (of the right one), whose sums have length k. They lie side by
+    /// side, or else each in one piece.
+    pub(crate) fn new(at: Address, [extent, k]: [u32; 2], side_by_side: bool) -> Self {
+        Self {
+            at,
+            along: if side_by_side { 1 } else { k },
+            down: if side_by_side { extent } else { 1 },
+            outer: 0,
+            inner: 0,
+            aligned: u32::from(extent.is_multiple_of(4) && at.is_multiple_of(16)),
+        }
+    }
+
+    /// Of a batch: floats from one product to the next.
+    pub(crate) fn stepping(self, outer: u32, inner: u32) -> Self {
+        let aligned = self.aligned * u32::from(outer.is_multiple_of(4) && inner.is_multiple_of(4));
+        Self { outer, inner, aligned, ..self }
+    }
+}
+
+/// Products of the same sizes.
+pub(crate) struct Batch {
+    /// m, n, k.
+    pub(crate) sizes: [u32; 3],
+    pub(crate) a: Matrix,
+    pub(crate) b: Matrix,
+    /// Outer and inner products.
+    pub(crate) counts: [u32; 2],
+}
+
+/// The kernel for a tile.
+pub(crate) fn kernel(tile: Tile) -> &'static str {
+    match tile {
+        Tile::Small => "gemm_64",
+        Tile::Large => "gemm_128",
+        Tile::Tf32 => "gemm_tf32",
+    }
 }
 
 /// `Gemm` of cu/gemm.cu.
@@ -156,6 +196,22 @@ impl Cut {
         Self { tile, splits: splits as u32, part: part as u32, tiles: tiles.map(|count| count as u32) }
     }
 
+    /// Whether a GPU's grid is large enough for so many products.
+    pub(crate) fn fits(&self, products: usize) -> bool {
+        const MOST: usize = 65_535;
+        products * self.splits as usize <= MOST && self.tiles[1] as usize <= MOST
+    }
+
+    /// The same tiles for sums, of length k, in one part.
+    pub(crate) fn whole(self, k: usize) -> Self {
+        Self { splits: 1, part: k.next_multiple_of(self.tile.depth()).max(self.tile.depth()) as u32, ..self }
+    }
+
+    /// The same for another number of columns.
+    pub(crate) fn with_columns(self, n: usize) -> Self {
+        Self { tiles: [n.div_ceil(self.tile.extent()) as u32, self.tiles[1]], ..self }
+    }
+
     /// Floats of workspace for the parts of a result of `len`.
     pub(crate) fn workspace_len(&self, len: usize) -> usize {
         if self.splits > 1 { self.splits as usize * len } else { 0 }
@@ -205,46 +261,51 @@ impl DeviceBackend {
         c: &Target<'_>,
         workspace: &Target<'_>,
     ) -> Result<()> {
-        let cut = self.gemm_cut(geometry);
         let GemmGeometry { m, n, k, transpose_a, transpose_b, .. } = *geometry;
-        let len = m as usize * n as usize;
-        let matrix = |buffer: &DeviceBuffer, extent: u32, contiguous: bool| Matrix {
-            at: buffer.address(),
-            along: if contiguous { 1 } else { k },
-            down: if contiguous { extent } else { 1 },
-            outer: 0,
-            inner: 0,
-            aligned: u32::from(extent.is_multiple_of(4)),
+        let batch = Batch {
+            sizes: [m, n, k],
+            a: Matrix::new(a.address(), [m, k], transpose_a),
+            b: Matrix::new(b.address(), [n, k], !transpose_b),
+            counts: [1, 1],
         };
+        let mut call = self.call(&GEMM, kernel(self.gemm_cut(geometry).tile));
+        call.reads(a);
+        call.reads(b);
+        self.batch(call, &batch, &self.gemm_cut(geometry), epilogue, c, workspace)
+    }
+
+    /// A batch of products, one behind the other in `c`; `call` knows what they read.
+    pub(crate) fn batch(
+        &self,
+        call: Call<'_>,
+        batch: &Batch,
+        cut: &Cut,
+        epilogue: Epilogue,
+        c: &Target<'_>,
+        workspace: &Target<'_>,
+    ) -> Result<()> {
+        let [m, n, k] = batch.sizes;
+        let products = batch.counts[0] * batch.counts[1];
+        let len = products as usize * m as usize * n as usize;
         let parts = cut.splits > 1;
+        let target = if parts { workspace } else { c };
         let gemm = Gemm {
             m,
             n,
             k,
-            a: matrix(a, m, transpose_a),
-            b: matrix(b, n, !transpose_b),
-            c: if parts { workspace.address() } else { c.address() },
-            inner_count: 1,
+            a: batch.a,
+            b: batch.b,
+            c: target.address(),
+            inner_count: batch.counts[1],
             splits: cut.splits,
             part: cut.part,
             part_stride: if parts { len as u32 } else { 0 },
             epilogue,
         };
-        let kernel = match cut.tile {
-            Tile::Small => "gemm_64",
-            Tile::Large => "gemm_128",
-            Tile::Tf32 => "gemm_tf32",
-        };
-        let mut call = self.call(&GEMM, kernel).value(&gemm);
-        call.reads(a);
-        call.reads(b);
-        if parts {
-            call.writes(workspace, cut.workspace_len(len));
-        } else {
-            call.writes(c, len);
-        }
-        call.launch([cut.tiles[0], cut.tiles[1], cut.splits], 256)?;
-        self.add_parts(&cut, epilogue, c, workspace, len)
+        let mut call = call.value(&gemm);
+        call.writes(target, if parts { cut.workspace_len(len) } else { len });
+        call.launch([cut.tiles[0], cut.tiles[1], products * cut.splits], 256)?;
+        self.add_parts(cut, epilogue, c, workspace, len)
     }
 
     /// The second half of a product that is cut into parts.

@@ -16,6 +16,7 @@ mod gemm;
 mod memory;
 mod operations;
 mod source;
+mod winograd;
 
 #[cfg(feature = "cuda")]
 pub use cuda::{KernelReport, compile_reports};
@@ -31,6 +32,7 @@ use driver::Driver;
 use source::Module;
 
 use crate::buffer::Buffer;
+use crate::cpu::ConvAlgorithm;
 use crate::error::{Error, Result};
 
 /// How products are computed.
@@ -47,6 +49,7 @@ pub enum MathMode {
 pub struct DeviceBackend {
     driver: Arc<dyn Driver>,
     math: MathMode,
+    algorithm: Option<ConvAlgorithm>,
     /// Partial sums on their way to the host.
     scratch: Mutex<DeviceBuffer>,
 }
@@ -74,9 +77,15 @@ impl DeviceBackend {
         Self { math, ..self }
     }
 
+    /// With this algorithm wherever it can compute a convolution, instead of the one expected to be fastest: for tests and
+    /// comparisons.
+    pub fn with_algorithm(self, algorithm: ConvAlgorithm) -> Self {
+        Self { algorithm: Some(algorithm), ..self }
+    }
+
     fn with_driver(driver: Arc<dyn Driver>) -> Result<Self> {
         let scratch = Mutex::new(DeviceBuffer::zeroed(&driver, 2 * operations::PARTS)?);
-        Ok(Self { driver, math: MathMode::default(), scratch })
+        Ok(Self { driver, math: MathMode::default(), algorithm: None, scratch })
     }
 
     fn call<'a>(&'a self, module: &'static Module, kernel: &'static str) -> Call<'a> {

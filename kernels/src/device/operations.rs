@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use super::DeviceBackend;
 use super::activation::Function;
 use super::call::{Parameter, THREADS, Target};
-use super::convolution::{Operands, Pass, Prepared, result_len};
+use super::convolution::{Operands, Pass, Plan, Prepared, result_len};
 use super::driver::Address;
 use super::gemm::Epilogue;
 use super::memory::DeviceBuffer;
@@ -166,7 +166,7 @@ impl Backend for DeviceBackend {
         const OP: &str = "convolution_prepare";
         geometry.check(OP, false)?;
         let prepared = self.prepare(OP, geometry, Pass::Forward, weights)?;
-        Ok(Convolution { geometry: *geometry, plan: ConvolutionPlan::Device(prepared) })
+        Ok(Convolution { geometry: *geometry, plan: ConvolutionPlan::Device(Box::new(prepared)) })
     }
 
     fn convolution_forward(
@@ -241,7 +241,7 @@ impl Backend for DeviceBackend {
         const OP: &str = "deconvolution_prepare";
         geometry.check(OP, true)?;
         let prepared = self.prepare(OP, &geometry.transposed(), Pass::Data, weights)?;
-        Ok(Deconvolution { geometry: *geometry, plan: DeconvolutionPlan::Device(prepared) })
+        Ok(Deconvolution { geometry: *geometry, plan: DeconvolutionPlan::Device(Box::new(prepared)) })
     }
 
     fn deconvolution_forward(
@@ -1173,17 +1173,24 @@ impl DeviceBackend {
         pass: Pass,
         weights: &Buffer,
     ) -> Result<Prepared> {
-        let len = geometry.weight_len();
-        let weights = self.take(op, "weights", weights, len)?;
-        let copy = DeviceBuffer::zeroed(&self.driver, len)?;
-        self.driver.copy(weights.address(), copy.address(), len)?;
-        Ok(Prepared { geometry: *geometry, pass, weights: copy, plan: self.convolution_plan(geometry, pass) })
+        let plan = self.convolution_plan(geometry, pass);
+        let len = match &plan {
+            Plan::Winograd(winograd) => winograd.weight_len(),
+            _ => geometry.weight_len(),
+        };
+        let own = DeviceBuffer::zeroed(&self.driver, len)?;
+        let mut prepared = Prepared { geometry: *geometry, pass, weights: own, plan };
+        self.repack(op, &mut prepared, weights)?;
+        Ok(prepared)
     }
 
     fn repack(&self, op: &'static str, prepared: &mut Prepared, weights: &Buffer) -> Result<()> {
         let len = prepared.geometry.weight_len();
         let weights = self.take(op, "weights", weights, len)?;
-        self.driver.copy(weights.address(), prepared.weights.address(), len)
+        match prepared.plan {
+            Plan::Winograd(winograd) => self.winograd_weights(&winograd, weights, &mut prepared.weights),
+            _ => self.driver.copy(weights.address(), prepared.weights.address(), len),
+        }
     }
 
     /// Runs what was prepared; `names` are the operands' in messages.

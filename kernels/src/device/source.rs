@@ -92,4 +92,5 @@ modules! {
     SOFTMAX = "softmax", &[];
     SUMS = "sums", &[];
     VECTOR = "vector", &[];
+    WINOGRAD = "winograd", &[];
 }

@@ -1,9 +1,11 @@
 //! What only devices have: several versions of a product, TF32, and memory of their own.
 
 use kernels::{
-    Backend, Buffer, ConvGeometry, CpuBackend, DeviceBackend, Epilogue, GemmGeometry, GemmVersion,
-    HostBuffer, InnerProductGeometry, MathMode,
+    Activation, Backend, Buffer, ConvAlgorithm, ConvGeometry, CpuBackend, DeviceBackend, Epilogue,
+    GemmGeometry, GemmVersion, HostBuffer, InnerProductGeometry, MathMode,
 };
+
+use proptest::prelude::*;
 
 use crate::support::{buffer, devices, numbers, open_devices, output, values, wide};
 
@@ -111,6 +113,76 @@ fn convolutions_on_tensor_cores_are_near_those_of_the_processor() {
                 let worst = difference(found, expected) / largest;
                 // Rounded, but not to nothing.
                 assert!(worst < 1e-3, "{geometry:?}: {worst:e}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn every_algorithm_gives_the_same(
+        batch in 1..=3u32,
+        channels in (1..=3u32, 1..=20u32, 1..=20u32),
+        size in (1..=21u32, 1..=21u32),
+        kernel in prop_oneof![Just(1u32), Just(3)],
+        pad in 0..=3u32,
+        accumulate in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let (group, inputs, outputs) = channels;
+        let geometry = ConvGeometry::new(batch, [group * inputs, group * outputs], &[size.0, size.1], &[kernel; 2])
+            .with_pad(&[if kernel == 1 { 0 } else { pad }; 2])
+            .with_group(group);
+        prop_assume!(kernel == 1 || size.0.min(size.1) + 2 * pad >= 3);
+        check_algorithms(&geometry, accumulate, seed);
+    }
+}
+
+/// Several turns over the images, and tiles that are large.
+#[test]
+fn large_shapes_by_every_algorithm() {
+    for geometry in [
+        ConvGeometry::new(4, [80, 70], &[30, 29], &[3, 3]).with_pad(&[1, 1]),
+        ConvGeometry::new(2, [140, 160], &[16, 16], &[1, 1]).with_group(2),
+    ] {
+        check_algorithms(&geometry, true, 5);
+    }
+}
+
+/// Forward and back to the data, by each algorithm that can: all within rounding of the processor's implicit GEMM.
+fn check_algorithms(geometry: &ConvGeometry, accumulate: bool, seed: u64) {
+    let pixels = |extents: [u32; 6]| extents.iter().map(|&extent| extent as usize).product::<usize>();
+    let (inputs, outputs) = (geometry.input_channels as usize, geometry.output_channels as usize);
+    let batch = geometry.batch as usize;
+    let x = numbers(seed, batch * inputs * pixels(geometry.input));
+    let dy = numbers(seed + 1, batch * outputs * pixels(geometry.output()));
+    let weights = numbers(seed + 2, outputs * inputs / geometry.group as usize * pixels(geometry.kernel));
+    let bias = numbers(seed + 3, outputs);
+    let passes = |backend: &dyn Backend| -> [Vec<f32>; 2] {
+        let [x_there, dy_there, weights, bias] =
+            [&x, &dy, &weights, &bias].map(|values| buffer(backend, values));
+        let other = output(backend, weights.len());
+        let mut forward = backend.convolution_prepare(geometry, &other).unwrap();
+        backend.convolution_repack(&mut forward, &weights).unwrap();
+        let (mut y, mut space) = (buffer(backend, &dy), output(backend, forward.workspace_len()));
+        let activation = Activation::LeakyRelu { slope: 0.5 };
+        let epilogue = Epilogue { bias: Some(&bias), accumulate, activation };
+        backend.convolution_forward(&forward, &x_there, &epilogue, &mut y, &mut space).unwrap();
+        let back = backend.convolution_backward_data_prepare(geometry, &weights).unwrap();
+        let (mut dx, mut space) = (buffer(backend, &x), output(backend, back.workspace_len()));
+        backend.convolution_backward_data(&back, &dy_there, accumulate, &mut dx, &mut space).unwrap();
+        [values(backend, &y, dy.len()), values(backend, &dx, x.len())]
+    };
+    let expected = passes(&CpuBackend::new(1).unwrap()).map(|values| wide(&values));
+    for algorithm in [ConvAlgorithm::ImplicitGemm, ConvAlgorithm::Winograd, ConvAlgorithm::Pointwise] {
+        for device in open_devices() {
+            let device = device.with_algorithm(algorithm);
+            for (found, expected) in passes(&device).iter().zip(&expected) {
+                let largest = expected.iter().fold(1.0, |largest: f64, value| largest.max(value.abs()));
+                let worst = difference(found, expected) / largest;
+                assert!(worst < 4e-6, "{algorithm:?}, {geometry:?}: {worst:e}");
             }
         }
     }
