@@ -45,7 +45,7 @@ pub use layer::{Layer, ParamSpec, ShareMode};
 pub use shape::{LayerShapes, Shapes};
 
 use crate::Error;
-use crate::proto::{NetParameter, NetState, Phase};
+use crate::proto::{LayerParameter, NetParameter, NetState, Phase};
 
 /// A net: its layers in order, typed, with defaults resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,16 +72,8 @@ impl Net {
     /// [`Error::Layer`] for parameters that contradict each other or are missing, a wrong number of bottoms or tops, a
     /// bottom nobody makes, a top with two makers, sharers of a parameter that disagree.
     pub fn new(definition: &NetParameter, state: &NetState) -> Result<Self, Error> {
-        let mut state = state.clone();
-        if let Some(own) = &definition.state {
-            state.stage.extend(own.stage.iter().cloned());
-        }
-        let mut kept = Vec::with_capacity(definition.layer.len());
-        for layer in &definition.layer {
-            if filter::is_in(layer, &state).map_err(|what| layer::error(layer, what))? {
-                kept.push(layer);
-            }
-        }
+        let kept: Vec<&LayerParameter> =
+            Self::layers_in(definition, state)?.into_iter().map(|index| &definition.layer[index]).collect();
         let mut layers = Vec::with_capacity(kept.len());
         for definition in &kept {
             let layer = Layer::resolve(definition, state.phase())?;
@@ -91,6 +83,24 @@ impl Net {
         graph::check(&layers, &kept)?;
         graph::share(&mut layers, &kept)?;
         Ok(Self::assemble(definition, state.phase(), layers))
+    }
+
+    /// The layers, by index, that an upgraded `definition` has in `state`: those that [`Net::new`] builds.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] for a layer with both kinds of rules.
+    pub fn layers_in(definition: &NetParameter, state: &NetState) -> Result<Vec<usize>, Error> {
+        let mut state = state.clone();
+        if let Some(own) = &definition.state {
+            state.stage.extend(own.stage.iter().cloned());
+        }
+        let mut kept = Vec::with_capacity(definition.layer.len());
+        for (index, layer) in definition.layer.iter().enumerate() {
+            if filter::is_in(layer, &state).map_err(|what| layer::error(layer, what))? {
+                kept.push(index);
+            }
+        }
+        Ok(kept)
     }
 
     /// Every layer of an upgraded `definition`, whatever its rules say and however they are connected: what names and
