@@ -51,6 +51,7 @@ pub mod optim;
 mod params;
 mod plan;
 pub mod run;
+pub mod surgery;
 mod training;
 
 pub use builder::NetBuilder;
