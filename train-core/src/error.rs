@@ -18,6 +18,32 @@ pub enum Error {
     /// The optimizer is at fault.
     #[error(transparent)]
     Optimizer(Box<crate::optim::Error>),
+    /// The data are at fault.
+    #[error(transparent)]
+    Data(Box<crate::data::Error>),
+    /// A saved run that cannot be gone on from.
+    #[error("the saved state's `{key}` {what}")]
+    State {
+        /// The array's name.
+        key: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Training has left the numbers.
+    #[error(
+        "training diverged in iteration {iteration}: {what} of layer `{layer}` ({kind}) holds values that are no numbers: \
+         lower the learning rate, or clip gradients"
+    )]
+    Diverged {
+        /// Iterations done before.
+        iteration: u64,
+        /// The first layer that has them, in the order of the forward pass.
+        layer: String,
+        /// Its type.
+        kind: String,
+        /// Which of its values: a parameter or a blob.
+        what: String,
+    },
     /// A layer's computation was refused: by its sizes, or by the values it met.
     #[error("layer `{layer}` ({kind})")]
     Layer {
@@ -119,6 +145,12 @@ pub enum Error {
         /// What is wrong, and what to do.
         what: String,
     },
+}
+
+impl From<crate::data::Error> for Error {
+    fn from(error: crate::data::Error) -> Self {
+        Self::Data(Box::new(error))
+    }
 }
 
 impl From<crate::optim::Error> for Error {

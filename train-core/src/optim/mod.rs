@@ -53,3 +53,4 @@ pub use rule::{MAX_STATE, Rule, State, StateArray, Step};
 pub use sgd::Sgd;
 pub use smorms3::Smorms3;
 pub use solver::Solver;
+pub(crate) use state::{number, read_number};

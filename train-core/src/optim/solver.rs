@@ -53,6 +53,12 @@ impl Solver {
         Ok(Self { optimizer, policy, base: solver.base_lr(), iter_size, current_step: 0 })
     }
 
+    /// An optimizer of Chainer's, or one's own, whose rate follows a policy from where it is now. A `Fixed` one leaves it.
+    pub fn of_optimizer(optimizer: Optimizer, policy: LrPolicy) -> Self {
+        let base = optimizer.rate() as f32;
+        Self { optimizer, policy, base, iter_size: 1, current_step: 0 }
+    }
+
     /// The optimizer, for its hooks and what is frozen.
     pub fn optimizer(&self) -> &Optimizer {
         &self.optimizer
@@ -85,7 +91,9 @@ impl Solver {
     pub fn update(&mut self, params: &mut [ParamView<'_>]) -> Result<(), Error> {
         let mut current_step = self.current_step;
         let rate = self.policy.rate(self.base, self.it(), &mut current_step);
-        self.optimizer.set_rate(f64::from(rate));
+        if self.policy != LrPolicy::Fixed {
+            self.optimizer.set_rate(f64::from(rate));
+        }
         self.optimizer.update(params)?;
         self.current_step = current_step;
         Ok(())
@@ -112,6 +120,14 @@ impl Solver {
         self.optimizer.restore_history(u64::try_from(state.iter).unwrap_or(0), &state.history)?;
         self.current_step = state.current_step;
         Ok(())
+    }
+
+    pub(crate) fn current_step(&self) -> i32 {
+        self.current_step
+    }
+
+    pub(crate) fn set_current_step(&mut self, step: i32) {
+        self.current_step = step;
     }
 
     fn it(&self) -> i32 {

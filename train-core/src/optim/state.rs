@@ -138,12 +138,14 @@ fn signed(array: &StateArray, mut values: Vec<f32>) -> Vec<f32> {
     values
 }
 
-fn number(value: u64) -> Result<Tensor, Error> {
+/// A whole number as an array without axes.
+pub(crate) fn number(value: u64) -> Result<Tensor, Error> {
     let bytes = (value as i64).to_le_bytes().to_vec();
     Ok(Tensor::new(Dtype::I64, Vec::new(), Payload::from_bytes(bytes))?)
 }
 
-fn read_number(weights: &Weights, key: &str) -> Result<u64, Error> {
+/// The whole number that the array `key` is.
+pub(crate) fn read_number(weights: &Weights, key: &str) -> Result<u64, Error> {
     let tensor = weights.find(key).ok_or_else(|| Error::NoState { key: key.to_owned() })?;
     let mut bytes = Vec::new();
     tensor.values().read(&mut |piece| {

@@ -183,6 +183,80 @@ impl<'b> Trainee<'b> {
             .collect()
     }
 
+    /// The values of a parameter, by its place in [`infos`](Self::infos).
+    ///
+    /// # Errors
+    /// The device's.
+    ///
+    /// # Panics
+    /// When there is no such place.
+    pub fn param(&self, place: usize) -> Result<Vec<f32>> {
+        let mut values = vec![0.0; self.infos[place].count()];
+        self.read(self.first_param + place, &mut values)?;
+        Ok(values)
+    }
+
+    /// Puts values into a parameter.
+    ///
+    /// # Errors
+    /// [`Error::InputCount`] for more or fewer than it has; the device's.
+    ///
+    /// # Panics
+    /// When there is no such place.
+    pub fn set_param(&mut self, place: usize, values: &[f32]) -> Result<()> {
+        let info = &self.infos[place];
+        if values.len() != info.count() {
+            return Err(Error::InputCount {
+                name: info.name.clone(),
+                shape: info.shape.clone(),
+                expected: info.count(),
+                found: values.len(),
+            });
+        }
+        let storage = self.first_param + place;
+        self.backend.write(in_place(&mut self.buffers, storage), 0, values)?;
+        self.versions[storage] += 1;
+        Ok(())
+    }
+
+    /// Where the last forward pass first came to values that are no numbers: an error that names the layer.
+    ///
+    /// # Errors
+    /// The device's.
+    pub(super) fn diverged(&self, iteration: u64) -> Result<Error> {
+        let error = |layer: usize, what: String| Error::Diverged {
+            iteration,
+            layer: self.net.layers[layer].name.clone(),
+            kind: self.net.layers[layer].type_name.clone(),
+            what,
+        };
+        let finite = |value: ValueId| -> Result<bool> {
+            let mut values = vec![0.0; self.shapes[value].iter().product()];
+            self.read(self.plan.storage(value), &mut values)?;
+            Ok(values.iter().all(|value| value.is_finite()))
+        };
+        for (name, value) in &self.plan.inputs {
+            if !finite(*value)? {
+                let source = self.net.layers.iter().position(|layer| layer.tops.contains(name));
+                return Ok(error(source.unwrap_or(0), format!("input `{name}`")));
+            }
+        }
+        for step in &self.plan.steps {
+            for (place, &param) in step.params.iter().enumerate() {
+                if !finite(param)? {
+                    return Ok(error(step.layer, format!("parameter {place}")));
+                }
+            }
+            for (name, &top) in self.net.layers[step.layer].tops.iter().zip(&step.tops) {
+                if !finite(top)? {
+                    return Ok(error(step.layer, format!("blob `{name}`")));
+                }
+            }
+        }
+        let last = self.plan.steps.last().map_or(0, |step| step.layer);
+        Ok(error(last, "the sum of the losses".to_owned()))
+    }
+
     /// The parameters as a model file holds them, those of sharers too.
     ///
     /// # Errors

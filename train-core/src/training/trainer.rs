@@ -1,0 +1,164 @@
+//! Iterations: passes forward and backward, and an update.
+
+use weight_io::Weights;
+
+use super::snapshot;
+use crate::Trainee;
+use crate::error::Result;
+use crate::optim::Solver;
+
+/// A net in training with the solver that moves its parameters.
+///
+/// Which layers are frozen is the solver's hooks' affair: whenever that changes, the net's backward pass does.
+///
+/// ```
+/// use kernels::CpuBackend;
+/// use train_core::hooks::{Freeze, Until};
+/// use train_core::optim::{LrPolicy, MomentumSgd, Optimizer, Solver};
+/// use train_core::{Trainer, TrainingOptions};
+///
+/// # use caffe_proto::{proto::NetState, text, Storage};
+/// # let prototxt = r#"
+/// # layer { name: "data" type: "Input" top: "x" top: "y" input_param { shape { dim: 1 dim: 1 } shape { dim: 1 dim: 1 } } }
+/// # layer { name: "fc1" type: "InnerProduct" bottom: "x" top: "h" inner_product_param { num_output: 1 weight_filler { type: "constant" value: 1 } } }
+/// # layer { name: "fc2" type: "InnerProduct" bottom: "h" top: "z" inner_product_param { num_output: 1 } }
+/// # layer { name: "loss" type: "EuclideanLoss" bottom: "z" bottom: "y" top: "loss" }"#;
+/// # let text = Storage::from_vec("net", prototxt.as_bytes().to_vec());
+/// # let definition = text::parse_net(&text, text::Options::default())?.0;
+/// # let network = train_core::Network::new(definition, &NetState::default())?;
+/// let cpu = CpuBackend::new(1)?;
+/// let trainee = network.trainee(&cpu, &TrainingOptions::default())?;
+/// let rule = MomentumSgd { rate: 0.1, momentum: 0.5 };
+/// let mut optimizer = Optimizer::new(Box::new(rule), trainee.infos().to_vec());
+/// optimizer.add_hook(Freeze::layers(["fc1"]).until(Until::Iteration(3)))?;
+///
+/// let mut trainer = Trainer::new(trainee, Solver::of_optimizer(optimizer, LrPolicy::Fixed))?;
+/// for iteration in 1..=50 {
+///     let step = trainer.step(&mut |net| {
+///         net.set_input("x", &[2.0])?;
+///         net.set_input("y", &[3.0])
+///     })?;
+///     assert_eq!(step.thawed.len(), usize::from(iteration == 3));
+///     assert!(iteration < 50 || step.loss < 1e-6);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Trainer<'b> {
+    trainee: Trainee<'b>,
+    solver: Solver,
+}
+
+/// What an iteration came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stepped {
+    /// The loss before the update: the mean over its passes.
+    pub loss: f64,
+    /// The learning rate of the update.
+    pub rate: f32,
+    /// Layers that were frozen for this update, and are not for the next.
+    pub thawed: Vec<String>,
+}
+
+impl<'b> Trainer<'b> {
+    /// A trainer of `trainee` by `solver`, which was made for its parameters.
+    ///
+    /// # Errors
+    /// [`Error::CannotTrain`](crate::Error::CannotTrain) with every layer that passes no gradient on to one that learns.
+    pub fn new(mut trainee: Trainee<'b>, solver: Solver) -> Result<Self> {
+        trainee.freeze(&solver.optimizer().held_layers())?;
+        Ok(Self { trainee, solver })
+    }
+
+    /// The net.
+    pub fn trainee(&self) -> &Trainee<'b> {
+        &self.trainee
+    }
+
+    /// The net, for its inputs and values.
+    pub fn trainee_mut(&mut self) -> &mut Trainee<'b> {
+        &mut self.trainee
+    }
+
+    /// The solver.
+    pub fn solver(&self) -> &Solver {
+        &self.solver
+    }
+
+    /// The solver, for its rate and state.
+    pub fn solver_mut(&mut self) -> &mut Solver {
+        &mut self.solver
+    }
+
+    /// Iterations done.
+    pub fn iteration(&self) -> u64 {
+        self.solver.iteration()
+    }
+
+    /// One iteration: as many passes as the solver's `iter_size`, before each of which `fill` gives the net its inputs, and
+    /// one update with the sum of their gradients.
+    ///
+    /// # Errors
+    /// `fill`'s; [`Error::Diverged`](crate::Error::Diverged) when the loss is no number any more, before anything is updated;
+    /// those of the passes and the update.
+    pub fn step(&mut self, fill: &mut dyn FnMut(&mut Trainee<'b>) -> Result<()>) -> Result<Stepped> {
+        let passes = self.solver.iter_size();
+        self.trainee.clear_gradients()?;
+        let mut loss = 0.0;
+        for _ in 0..passes {
+            fill(&mut self.trainee)?;
+            self.trainee.forward()?;
+            let of_pass = self.trainee.loss()?;
+            if !of_pass.is_finite() {
+                return Err(self.trainee.diverged(self.iteration())?);
+            }
+            loss += of_pass / f64::from(passes);
+            self.trainee.backward()?;
+        }
+        let rate = self.solver.rate();
+        let before = self.held();
+        self.solver.update(&mut self.trainee.params())?;
+        Ok(Stepped { loss, rate, thawed: self.thaw(&before)? })
+    }
+
+    /// Counts an epoch; gives the layers that this thaws.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn new_epoch(&mut self) -> Result<Vec<String>> {
+        let before = self.held();
+        self.solver.optimizer_mut().new_epoch();
+        self.thaw(&before)
+    }
+
+    /// Parameters, the solver's state, and counts: with the place in the data, all that a run needs to go on to the same
+    /// bits. Names are `param/conv1/W`, `optimizer/` with those of [`Optimizer::to_weights`](crate::optim::Optimizer::to_weights), and `passes`.
+    ///
+    /// # Errors
+    /// Those of [`Optimizer::to_weights`](crate::optim::Optimizer::to_weights).
+    pub fn to_state(&self) -> Result<Weights> {
+        snapshot::write(&self.trainee, &self.solver)
+    }
+
+    /// Goes on from there.
+    ///
+    /// # Errors
+    /// When something is missing, or of another net or rule.
+    pub fn restore_state(&mut self, state: &Weights) -> Result<()> {
+        snapshot::restore(&mut self.trainee, &mut self.solver, state)?;
+        self.trainee.freeze(&self.solver.optimizer().held_layers())
+    }
+
+    fn held(&self) -> Vec<String> {
+        self.solver.optimizer().held_layers().into_iter().map(str::to_owned).collect()
+    }
+
+    /// Lets the net know what is frozen now, if that has changed; gives the layers that are frozen no more.
+    fn thaw(&mut self, before: &[String]) -> Result<Vec<String>> {
+        let held = self.solver.optimizer().held_layers();
+        if held == before {
+            return Ok(Vec::new());
+        }
+        self.trainee.freeze(&held)?;
+        Ok(before.iter().filter(|name| !held.contains(&name.as_str())).cloned().collect())
+    }
+}
