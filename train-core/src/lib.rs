@@ -44,6 +44,7 @@ mod builder;
 pub mod data;
 mod error;
 mod executor;
+pub mod features;
 pub mod hooks;
 mod layers;
 mod network;

@@ -5,19 +5,19 @@ use std::collections::HashMap;
 use caffe_proto::net::{Layer, LayerKind, Net};
 
 /// A blob at one time: the layer that made it, and which of its tops it is.
-pub(super) type Value = (usize, usize);
+pub(crate) type Value = (usize, usize);
 
 /// A net's layers and the values between them.
-pub(super) struct Graph<'a> {
-    pub(super) net: &'a Net,
+pub(crate) struct Graph<'a> {
+    pub(crate) net: &'a Net,
     /// For each bottom of each layer, who made it.
-    pub(super) makers: Vec<Vec<Value>>,
+    pub(crate) makers: Vec<Vec<Value>>,
     /// For each layer, who reads its tops.
-    pub(super) readers: Vec<Vec<usize>>,
+    pub(crate) readers: Vec<Vec<usize>>,
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn new(net: &'a Net) -> Self {
+    pub(crate) fn new(net: &'a Net) -> Self {
         let mut last: HashMap<&str, Value> = HashMap::new();
         let mut makers = Vec::with_capacity(net.layers.len());
         let mut readers = vec![Vec::new(); net.layers.len()];
@@ -34,17 +34,17 @@ impl<'a> Graph<'a> {
         Self { net, makers, readers }
     }
 
-    pub(super) fn layer(&self, index: usize) -> &'a Layer {
+    pub(crate) fn layer(&self, index: usize) -> &'a Layer {
         &self.net.layers[index]
     }
 
     /// The name of a value's blob.
-    pub(super) fn blob(&self, (layer, top): Value) -> &'a str {
+    pub(crate) fn blob(&self, (layer, top): Value) -> &'a str {
         self.net.layers[layer].tops.get(top).map_or("", String::as_str)
     }
 
     /// The layers from which a way leads to one of `values`, their makers included.
-    pub(super) fn behind(&self, values: &[Value]) -> Vec<bool> {
+    pub(crate) fn behind(&self, values: &[Value]) -> Vec<bool> {
         let mut behind = vec![false; self.net.layers.len()];
         values.iter().for_each(|&(maker, _)| behind[maker] = true);
         for index in (0..behind.len()).rev() {
@@ -56,7 +56,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The layers to which a way leads from `layer`, itself left out.
-    pub(super) fn ahead(&self, layer: usize) -> Vec<bool> {
+    pub(crate) fn ahead(&self, layer: usize) -> Vec<bool> {
         let mut ahead = vec![false; self.net.layers.len()];
         for index in layer..ahead.len() {
             if index == layer || ahead[index] {
@@ -67,13 +67,13 @@ impl<'a> Graph<'a> {
     }
 
     /// Whether a value comes from outside the net.
-    pub(super) fn is_given(&self, (layer, _): Value) -> bool {
+    pub(crate) fn is_given(&self, (layer, _): Value) -> bool {
         self.net.layers[layer].is_given()
     }
 
     /// The layers that could make a value's number of channels another: the nearest products behind it. Layers in between
     /// that have parameters of their own come with them.
-    pub(super) fn heads(&self, (maker, _): Value) -> Heads {
+    pub(crate) fn heads(&self, (maker, _): Value) -> Heads {
         let mut heads = Heads::default();
         let mut seen = vec![false; self.net.layers.len()];
         let mut open = vec![maker];
@@ -99,9 +99,9 @@ impl<'a> Graph<'a> {
 
 /// What makes a value's channels.
 #[derive(Default)]
-pub(super) struct Heads {
+pub(crate) struct Heads {
     /// InnerProduct and Convolution layers.
-    pub(super) products: Vec<usize>,
+    pub(crate) products: Vec<usize>,
     /// Layers with parameters between these and the value.
-    pub(super) between: Vec<usize>,
+    pub(crate) between: Vec<usize>,
 }

@@ -31,6 +31,7 @@ mod phases;
 pub use anatomy::Anatomy;
 pub use assemble::Operated;
 pub use error::Error;
+pub(crate) use graph::Graph;
 pub use input::{ImageInput, Reading};
 
 /// A layer that shall have another number of outputs.
