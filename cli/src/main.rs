@@ -12,11 +12,13 @@ mod diff;
 mod failure;
 mod inputs;
 mod inspect;
+mod markup;
 mod network;
 mod noise;
 mod notes;
 mod plot;
 mod progress;
+mod report;
 mod run;
 mod table;
 mod timing;
@@ -51,9 +53,10 @@ enum Command {
     /// Run two files of one net on the same input and compare them blob by blob
     Verify(verify::Arguments),
     Classify(classify::Arguments),
-    /// Draw what a model holds
+    /// Draw what a model holds, or how runs went
     #[command(subcommand)]
     Plot(plot::Plot),
+    Report(report::Arguments),
 }
 
 /// What a command that ran has to say.
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Verify(command) => verify::run(command, arguments.quiet),
         Command::Classify(command) => classify::run(command, arguments.quiet),
         Command::Plot(command) => plot::run(command, arguments.quiet),
+        Command::Report(command) => report::run(command, arguments.quiet),
     };
     match answer {
         Ok(Answer::Yes) => ExitCode::SUCCESS,

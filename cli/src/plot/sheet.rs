@@ -16,16 +16,18 @@ const MOST_PIXELS: usize = 1 << 28;
 const GAP: u8 = 255;
 
 /// Which values become black and white.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Norm {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Norm {
     /// The largest absolute value of all.
     Sheet,
     /// The largest of each filter.
     Filter,
+    /// This, and those beyond it.
+    Most(f32),
 }
 
 /// A picture in which a value is a pixel.
-pub(super) struct Sheet {
+pub(crate) struct Sheet {
     width: usize,
     height: usize,
     /// 1, or 3 for colours.
@@ -35,10 +37,10 @@ pub(super) struct Sheet {
 }
 
 /// A picture, encoded.
-pub(super) struct Png {
-    pub(super) width: usize,
-    pub(super) height: usize,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Png {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Where tiles are.
@@ -53,7 +55,7 @@ struct Grid {
 impl Sheet {
     /// The picture of weights of `shape`, unless they have another number of axes than 2 or 4, or none of them any value.
     /// With `bgr`, the first of three input channels is blue.
-    pub(super) fn new(shape: &[usize], values: &[f32], norm: Norm, bgr: bool) -> Option<Self> {
+    pub(crate) fn new(shape: &[usize], values: &[f32], norm: Norm, bgr: bool) -> Option<Self> {
         if values.is_empty() {
             return None;
         }
@@ -66,7 +68,11 @@ impl Sheet {
         let most =
             |of: usize| largest(&values[values.len() / filters * of..values.len() / filters * (of + 1)]);
         let over_all = largest(values);
-        let scale = |filter| if norm == Norm::Sheet { over_all } else { most(filter) };
+        let scale = |filter| match norm {
+            Norm::Sheet => over_all,
+            Norm::Filter => most(filter),
+            Norm::Most(most) => most,
+        };
         Some(match *shape {
             [_, inputs] => {
                 let rows = capped(filters, MOST_ENTRIES, "outputs", &mut notes);
@@ -116,18 +122,23 @@ impl Sheet {
     }
 
     /// What is not in the picture.
-    pub(super) fn notes(&self) -> &[String] {
+    pub(crate) fn notes(&self) -> &[String] {
         &self.notes
     }
 
     /// The factor that makes the longer side about 800 pixels.
-    pub(super) fn usual_scale(&self) -> usize {
+    pub(crate) fn usual_scale(&self) -> usize {
+        self.scale_to(USUAL)
+    }
+
+    /// The factor that makes the longer side about `side` pixels.
+    pub(crate) fn scale_to(&self, side: usize) -> usize {
         let longer = self.width.max(self.height);
-        ((USUAL + longer / 2) / longer).max(1)
+        ((side + longer / 2) / longer).max(1)
     }
 
     /// The picture with every value `scale` pixels wide and high.
-    pub(super) fn png(&self, scale: usize) -> Result<Png, String> {
+    pub(crate) fn png(&self, scale: usize) -> Result<Png, String> {
         let extent = |side: usize| side.checked_mul(scale);
         let (Some(width), Some(height)) = (extent(self.width), extent(self.height)) else {
             return Err(format!("--scale {scale} makes too large a picture"));
@@ -206,6 +217,8 @@ mod tests {
     fn zero_is_grey_and_signs_are_symmetrical() {
         assert_eq!([-2.0, -1.0, 0.0, 1.0, 2.0].map(|value| shade(value, 2.0)), [0, 64, 128, 191, 255]);
         assert_eq!([shade(0.0, 0.0), shade(f32::NAN, 1.0)], [128, 128]);
+        let sheet = Sheet::new(&[1, 3], &[-9.0, 0.5, 1.0], Norm::Most(1.0), true).unwrap();
+        assert_eq!(sheet.pixels, [0, 191, 255]);
     }
 
     #[test]
@@ -237,7 +250,7 @@ mod tests {
     #[test]
     fn a_value_is_a_square_of_pixels() {
         let sheet = Sheet::new(&[1, 2], &[-1.0, 1.0], Norm::Sheet, true).unwrap();
-        assert_eq!(sheet.usual_scale(), 400);
+        assert_eq!((sheet.usual_scale(), sheet.scale_to(7)), (400, 4));
         let picture = sheet.png(2).unwrap();
         assert_eq!((picture.width, picture.height), (4, 2));
         let mut reader = png::Decoder::new(std::io::Cursor::new(picture.bytes)).read_info().unwrap();

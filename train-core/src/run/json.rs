@@ -17,7 +17,7 @@ pub(super) fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     Ok(write_file(path, &text, WriteOptions { force: true, sync: false })?)
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
     serde_json::from_slice(&bytes)
