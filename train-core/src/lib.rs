@@ -45,6 +45,7 @@ pub mod data;
 mod error;
 mod executor;
 pub mod features;
+pub mod finetune;
 pub mod hooks;
 mod layers;
 mod network;

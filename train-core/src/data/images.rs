@@ -80,6 +80,11 @@ impl Images {
         &*self.source
     }
 
+    /// What is done to them first.
+    pub fn preparation(&self) -> &Preparation {
+        &self.preparation
+    }
+
     /// What is done to them.
     pub fn transform(&self) -> &CaffeTransform {
         &self.transform
