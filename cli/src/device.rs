@@ -36,12 +36,20 @@ impl Arguments {
             other => Err(Failure::Message(format!("--device {other}: no such device; there is cpu"))),
         }
     }
+
+    /// How many threads compute.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.count()
+    }
 }
 
 impl Threads {
     /// The processor, with as many threads.
     pub(crate) fn cpu(&self) -> Result<CpuBackend, Failure> {
-        let threads = self.threads.or_else(|| available_parallelism().ok()).map_or(1, NonZero::get);
-        Ok(CpuBackend::new(threads)?)
+        Ok(CpuBackend::new(self.count())?)
+    }
+
+    fn count(&self) -> usize {
+        self.threads.or_else(|| available_parallelism().ok()).map_or(1, NonZero::get)
     }
 }
