@@ -33,7 +33,7 @@
 //! | --- | --- |
 //! | a model's blobs and definition | [`open_model`], or [`read_caffemodel`] and [`read_caffemodel_h5`] on a [`Storage`] |
 //! | a definition, from a prototxt or a model | [`open_definition`] |
-//! | prototxt as it stands, any message | [`text::parse`] |
+//! | prototxt as it stands, any message | [`text::parse`]; to write it, [`text::print`] |
 //! | a mean image, a solver, a solver state | [`read_binaryproto`], [`solver::read_solver`], [`SolverState::read`] |
 //! | a record of an LMDB | [`Datum::read`] |
 //! | what a file is at all | [`FileKind::of`] |

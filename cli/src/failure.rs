@@ -67,6 +67,12 @@ impl From<train_core::run::Error> for Failure {
     }
 }
 
+impl From<train_core::finetune::Error> for Failure {
+    fn from(error: train_core::finetune::Error) -> Self {
+        Failure::Because(Box::new(error))
+    }
+}
+
 impl From<kernels::Error> for Failure {
     fn from(error: kernels::Error) -> Self {
         Failure::Because(Box::new(error))

@@ -1,7 +1,7 @@
 //! The program `rebrew`: what the crates do, from a command line.
 //!
 //! Exit codes: 0, it is done; 1, it ran, and the answer is no (`diff` or `verify` found differences, `--verify` failed, an image
-//! could not be read); 2, it could not run, which one message on the error output explains.
+//! could not be read, training was broken off); 2, it could not run, which one message on the error output explains.
 
 #![forbid(unsafe_code)]
 
@@ -10,6 +10,7 @@ mod convert;
 mod device;
 mod diff;
 mod failure;
+mod finetune;
 mod inputs;
 mod inspect;
 mod interrupt;
@@ -56,7 +57,7 @@ enum Command {
     Verify(verify::Arguments),
     Classify(classify::Arguments),
     Train(train::Arguments),
-    /// Draw what a model holds
+    Finetune(Box<finetune::Arguments>),
     /// Draw what a model holds, or how runs went
     #[command(subcommand)]
     Plot(plot::Plot),
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         Command::Verify(command) => verify::run(command, arguments.quiet),
         Command::Classify(command) => classify::run(command, arguments.quiet),
         Command::Train(command) => train::run(command, arguments.quiet),
+        Command::Finetune(command) => finetune::run(command, arguments.quiet),
         Command::Plot(command) => plot::run(command, arguments.quiet),
         Command::Report(command) => report::run(command, arguments.quiet),
     };

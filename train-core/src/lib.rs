@@ -44,6 +44,8 @@ mod builder;
 pub mod data;
 mod error;
 mod executor;
+pub mod features;
+pub mod finetune;
 pub mod hooks;
 mod layers;
 mod network;
@@ -52,6 +54,7 @@ mod params;
 mod plan;
 pub mod run;
 pub mod session;
+pub mod surgery;
 mod training;
 
 pub use builder::NetBuilder;

@@ -1,10 +1,11 @@
 //! A net with its parameters.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use caffe_proto::Model;
 use caffe_proto::net::{Net, Shapes};
 use caffe_proto::proto::{NetParameter, NetState};
+use caffe_proto::{LayerBlobs, Model};
 use kernels::Backend;
 use weight_io::Weights;
 
@@ -86,6 +87,23 @@ impl Network {
     pub fn initialise_from_model(&mut self, model: &Model, by: Match) -> Result<MatchReport> {
         let shapes = self.shapes().ok();
         params::take_model(&self.net, shapes.as_ref(), &mut self.params, model, by)
+    }
+
+    /// The parameters as a model file holds them, those of sharers too: what was given as it was given, the rest from its
+    /// fillers.
+    ///
+    /// # Errors
+    /// Those of [`Network::shapes`], parameters of another shape, a filler that is not known.
+    pub fn to_model(&self) -> Result<Model> {
+        let shapes = self.shapes()?;
+        let mut model = Model::default();
+        for (index, layer) in self.net.layers.iter().enumerate().filter(|(_, layer)| !layer.params.is_empty())
+        {
+            let values = (0..layer.params.len()).map(|at| self.params.value(&self.net, &shapes, index, at));
+            let blobs = values.map(|value| value.map(Cow::into_owned)).collect::<Result<_>>()?;
+            model.layers.push(LayerBlobs { name: layer.name.clone(), blobs });
+        }
+        Ok(model)
     }
 
     /// Whether there is no layer that cannot run whatever its shapes: shapes can be told of nets without such layers only.

@@ -72,7 +72,8 @@ impl Net {
     /// [`Error::Layer`] for parameters that contradict each other or are missing, a wrong number of bottoms or tops, a
     /// bottom nobody makes, a top with two makers, sharers of a parameter that disagree.
     pub fn new(definition: &NetParameter, state: &NetState) -> Result<Self, Error> {
-        let kept = Self::layers_in(definition, state)?;
+        let kept: Vec<&LayerParameter> =
+            Self::layers_in(definition, state)?.into_iter().map(|index| &definition.layer[index]).collect();
         let mut layers = Vec::with_capacity(kept.len());
         for definition in &kept {
             let layer = Layer::resolve(definition, state.phase())?;
@@ -84,12 +85,31 @@ impl Net {
         Ok(Self::assemble(definition, state.phase(), layers))
     }
 
+    /// The layers, by index, that an upgraded `definition` has in `state`: those that [`Net::new`] builds.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] for a layer with both kinds of rules.
+    pub fn layers_in(definition: &NetParameter, state: &NetState) -> Result<Vec<usize>, Error> {
+        let mut state = state.clone();
+        if let Some(own) = &definition.state {
+            state.stage.extend(own.stage.iter().cloned());
+        }
+        let mut kept = Vec::with_capacity(definition.layer.len());
+        for (index, layer) in definition.layer.iter().enumerate() {
+            if filter::is_in(layer, &state).map_err(|what| layer::error(layer, what))? {
+                kept.push(index);
+            }
+        }
+        Ok(kept)
+    }
+
     /// The definition of the net that [`Net::new`] makes: without the layers whose rules leave them out.
     ///
     /// # Errors
-    /// [`Error::Layer`] for a layer whose rules contradict each other.
+    /// [`Error::Layer`] for a layer with both kinds of rules.
     pub fn kept(definition: &NetParameter, state: &NetState) -> Result<NetParameter, Error> {
-        let layer = Self::layers_in(definition, state)?.into_iter().cloned().collect();
+        let indices = Self::layers_in(definition, state)?;
+        let layer = indices.into_iter().map(|index| definition.layer[index].clone()).collect();
         Ok(NetParameter { layer, ..definition.clone() })
     }
 
@@ -111,24 +131,6 @@ impl Net {
     /// The first layer of this name, which is the one that weights go to.
     pub fn layer(&self, name: &str) -> Option<&Layer> {
         self.layers.iter().find(|layer| layer.name == name)
-    }
-
-    /// The layers whose rules let them in.
-    fn layers_in<'a>(
-        definition: &'a NetParameter,
-        state: &NetState,
-    ) -> Result<Vec<&'a LayerParameter>, Error> {
-        let mut state = state.clone();
-        if let Some(own) = &definition.state {
-            state.stage.extend(own.stage.iter().cloned());
-        }
-        let mut kept = Vec::with_capacity(definition.layer.len());
-        for layer in &definition.layer {
-            if filter::is_in(layer, &state).map_err(|what| layer::error(layer, what))? {
-                kept.push(layer);
-            }
-        }
-        Ok(kept)
     }
 
     fn assemble(definition: &NetParameter, phase: Phase, layers: Vec<Layer>) -> Self {

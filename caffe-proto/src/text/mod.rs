@@ -1,4 +1,4 @@
-//! Prototxt: protobuf's text format, read into the generated messages.
+//! Prototxt: protobuf's text format, read into the generated messages, and written from them.
 //!
 //! Everything that protobuf's own C++ parser takes is taken, and what it refuses is refused, in words that
 //! say where, in which layer, and what was perhaps meant. Three differences: a byte order mark is skipped, strings must be
@@ -9,6 +9,7 @@ mod diagnostic;
 mod lexer;
 mod literal;
 mod parser;
+mod print;
 mod scalar;
 pub(crate) mod schema;
 mod skip;
@@ -16,6 +17,7 @@ mod suggest;
 mod wire;
 
 pub use diagnostic::Diagnostic;
+pub use print::print;
 
 use crate::proto::{BlobProto, LayerParameter, NetParameter, SolverParameter};
 use crate::{Error, FileKind, Storage, sniff};

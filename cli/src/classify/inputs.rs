@@ -105,7 +105,7 @@ pub(super) fn images(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// `256,256`
-pub(super) fn dims(text: &str) -> Result<[usize; 2], String> {
+pub(crate) fn dims(text: &str) -> Result<[usize; 2], String> {
     let number = |text: &str| text.trim().parse::<usize>().ok().filter(|number| *number > 0);
     text.split_once([',', 'x'])
         .and_then(|(height, width)| Some([number(height)?, number(width)?]))

@@ -9,6 +9,8 @@ use std::io::{self, IsTerminal, Write};
 use std::num::NonZero;
 use std::path::PathBuf;
 
+pub(crate) use inputs::dims;
+
 use crate::classify::feed::Feed;
 use crate::classify::model::Model;
 use crate::classify::report::{Labels, Report};

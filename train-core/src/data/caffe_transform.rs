@@ -99,28 +99,51 @@ impl CaffeTransform {
         self.mirror || self.random_crop
     }
 
-    /// Writes what becomes of an image, channel by channel, BGR.
-    ///
-    /// # Panics
-    /// When the image or `output` has another size.
-    pub(super) fn pixels(&self, pixels: &Pixels<'_>, draw: &mut Draw, output: &mut [f32]) {
-        let grid = Grid { values: &pixels.bytes[..], shape: pixels.shape, layout: pixels.layout };
-        self.write(&grid, draw, output);
+    /// What is cut from each image: one crop where chance has no part in it; else those that stand for all: mirrored or
+    /// not, and of random crops the four corners and the centre.
+    pub fn views(&self) -> Vec<Crop> {
+        let [_, height, width] = self.image;
+        let [bottom, right] = [height - self.crop[0], width - self.crop[1]];
+        let at = |top, left| Crop { top, left, mirrored: false };
+        let mut views = vec![at(bottom / 2, right / 2)];
+        if self.random_crop && bottom + right > 0 {
+            views.splice(0..0, [at(0, 0), at(0, right), at(bottom, 0), at(bottom, right)]);
+        }
+        if self.mirror {
+            views.extend_from_within(..);
+            let half = views.len() / 2;
+            views[half..].iter_mut().for_each(|view| view.mirrored = true);
+        }
+        views
     }
 
-    /// The same of other numbers, channel by channel.
-    pub(super) fn values(&self, values: &[f32], draw: &mut Draw, output: &mut [f32]) {
-        self.write(&Grid { values, shape: self.image, layout: Layout::Planes }, draw, output);
-    }
-
-    fn write<T: Copy + Into<f32>>(&self, grid: &Grid<'_, T>, draw: &mut Draw, output: &mut [f32]) {
-        let [channels, height, width] = self.image;
-        assert_eq!(grid.shape, self.image, "shape of the image");
-        assert_eq!(output.len(), channels * self.crop[0] * self.crop[1], "values of the output");
+    /// Where an image is cut, by chance where that has a part in it.
+    pub(super) fn draw(&self, draw: &mut Draw) -> Crop {
+        let [_, height, width] = self.image;
         let left_over = [height - self.crop[0], width - self.crop[1]];
         let [top, left] =
             left_over.map(|free| if self.random_crop { draw.below(free + 1) } else { free / 2 });
-        let crop = Crop { top, left, mirrored: self.mirror && draw.coin() };
+        Crop { top, left, mirrored: self.mirror && draw.coin() }
+    }
+
+    /// Writes what becomes of an image, channel by channel, BGR.
+    ///
+    /// # Panics
+    /// When the image or `output` has another size, or the crop is not within the image.
+    pub(super) fn pixels(&self, pixels: &Pixels<'_>, crop: Crop, output: &mut [f32]) {
+        let grid = Grid { values: &pixels.bytes[..], shape: pixels.shape, layout: pixels.layout };
+        self.write(&grid, crop, output);
+    }
+
+    /// The same of other numbers, channel by channel.
+    pub(super) fn values(&self, values: &[f32], crop: Crop, output: &mut [f32]) {
+        self.write(&Grid { values, shape: self.image, layout: Layout::Planes }, crop, output);
+    }
+
+    fn write<T: Copy + Into<f32>>(&self, grid: &Grid<'_, T>, crop: Crop, output: &mut [f32]) {
+        let [channels, height, width] = self.image;
+        assert_eq!(grid.shape, self.image, "shape of the image");
+        assert_eq!(output.len(), channels * self.crop[0] * self.crop[1], "values of the output");
         match grid.layout {
             Layout::Planes => {
                 let row = |channel, row| grid.values[(channel * height + row) * width..][..width].iter();
@@ -205,7 +228,8 @@ mod tests {
         let mean = params::Mean::Values(vec![1.0, 0.0, 2.0]);
         let param = params::Transform { scale: 2.0, mean, ..param() };
         let mut output = [0.0; 6];
-        transform(&param, Phase::Test, [3, 1, 2]).unwrap().pixels(&pixels, &mut draw(0), &mut output);
+        let transform = transform(&param, Phase::Test, [3, 1, 2]).unwrap();
+        transform.pixels(&pixels, transform.draw(&mut draw(0)), &mut output);
         assert_eq!(output, [4.0, 10.0, 4.0, 10.0, -2.0, 4.0]);
     }
 
@@ -217,7 +241,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for sample in 0..64 {
             let mut output = [0.0; 3];
-            transform.values(&[11.0, 22.0, 33.0], &mut draw(sample), &mut output);
+            transform.values(&[11.0, 22.0, 33.0], transform.draw(&mut draw(sample)), &mut output);
             seen.insert(output.map(|value| value as i32));
         }
         // By chance in the test phase too.
@@ -234,7 +258,7 @@ mod tests {
             let mut places = std::collections::BTreeSet::new();
             for sample in 0..64 {
                 let mut output = [0.0; 2];
-                transform.values(&values, &mut draw(sample), &mut output);
+                transform.values(&values, transform.draw(&mut draw(sample)), &mut output);
                 assert_eq!(output[1], output[0] + 1.0);
                 places.insert(output[0] as i32);
             }

@@ -90,6 +90,10 @@ impl Source for ClassFolders {
         Ok(Sample { picture: Picture::Encoded(file::read(path)?.into()), label: *label })
     }
 
+    fn label(&self, index: usize) -> std::result::Result<i32, String> {
+        Ok(self.images[index].1)
+    }
+
     fn classes(&self) -> &[String] {
         &self.classes
     }

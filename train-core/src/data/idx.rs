@@ -87,6 +87,10 @@ impl Source for Idx {
         let picture = Picture::Pixels(Pixels { shape: [1, height, width], bytes, layout: Layout::Planes });
         Ok(Sample { picture, label: i32::from(self.labels.storage[self.labels.start + index]) })
     }
+
+    fn label(&self, index: usize) -> std::result::Result<i32, String> {
+        Ok(i32::from(self.labels.storage[self.labels.start + index]))
+    }
 }
 
 impl Array {

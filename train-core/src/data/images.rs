@@ -8,7 +8,7 @@ use caffe_proto::proto::Phase;
 
 use super::feed::{Chance, Feed};
 use super::pixels::{Decode, Pixels};
-use super::{CaffeTransform, Error, Picture, Result, Source, resize_bytes};
+use super::{CaffeTransform, Crop, Error, Picture, Result, Source, resize_bytes};
 
 /// A [`Source`] with what is done to its images: two tops, C×H×W of the image and the label.
 pub struct Images {
@@ -80,6 +80,11 @@ impl Images {
         &*self.source
     }
 
+    /// What is done to them first.
+    pub fn preparation(&self) -> &Preparation {
+        &self.preparation
+    }
+
     /// What is done to them.
     pub fn transform(&self) -> &CaffeTransform {
         &self.transform
@@ -109,6 +114,24 @@ impl Feed for Images {
         chance: &mut Chance,
         tops: &mut [&mut [f32]],
     ) -> std::result::Result<(), String> {
+        self.fill_view(sample, self.transform.draw(&mut chance.0), tops)
+    }
+}
+
+impl Images {
+    /// Writes one piece of a sample, wherever chance would have it.
+    ///
+    /// # Errors
+    /// As [`Feed::fill`].
+    ///
+    /// # Panics
+    /// When the piece is not within the image.
+    pub fn fill_view(
+        &self,
+        sample: usize,
+        view: Crop,
+        tops: &mut [&mut [f32]],
+    ) -> std::result::Result<(), String> {
         let (prepared, label) = self.preparation.prepare(&*self.source, sample)?;
         let (found, expected) = (prepared.shape(), self.transform.image());
         if found != expected {
@@ -121,8 +144,8 @@ impl Feed for Images {
         }
         if let Some(image) = tops.first_mut() {
             match &prepared {
-                Prepared::Pixels(pixels) => self.transform.pixels(pixels, &mut chance.0, image),
-                Prepared::Values(_, values) => self.transform.values(values, &mut chance.0, image),
+                Prepared::Pixels(pixels) => self.transform.pixels(pixels, view, image),
+                Prepared::Values(_, values) => self.transform.values(values, view, image),
             }
         }
         if let Some(label_top) = tops.get_mut(1) {

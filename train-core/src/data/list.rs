@@ -60,6 +60,10 @@ impl Source for ImageList {
         let bytes = file::read(&self.root.join(path))?;
         Ok(Sample { picture: Picture::Encoded(bytes.into()), label: *label })
     }
+
+    fn label(&self, index: usize) -> std::result::Result<i32, String> {
+        Ok(self.images[index].1)
+    }
 }
 
 /// The lines of a list that are not empty, with their numbers from 1.

@@ -52,6 +52,7 @@
 //! # Ok::<(), train_core::data::Error>(())
 //! ```
 
+mod any;
 mod caffe_transform;
 mod crop;
 mod datums;
@@ -75,9 +76,11 @@ mod pixels;
 mod random;
 mod resize;
 mod resize_bytes;
+mod selected;
 mod source;
 mod transform;
 
+pub use any::AnySource;
 pub use caffe_transform::CaffeTransform;
 pub use crop::Crop;
 pub use datums::LmdbImages;
@@ -97,5 +100,6 @@ pub use memory::MemoryImages;
 pub use order::{Ending, Position};
 pub use pixels::{Decode, Layout, Pixels};
 pub use resize::Border;
+pub use selected::Selected;
 pub use source::{Picture, Sample, Source};
 pub use transform::{Transform, Transformer};

@@ -12,6 +12,8 @@ pub(crate) enum Purpose {
     Augment = 2,
     /// How many samples are passed over at the start.
     Skip = 3,
+    /// Which samples of one class are held out: the class in the place of the epoch.
+    HoldOut = 4,
 }
 
 /// A stream of random numbers.

@@ -18,6 +18,14 @@ pub trait Source: Send + Sync {
     /// In words, without the name: why this one cannot be read.
     fn read(&self, index: usize) -> Result<Sample<'_>, String>;
 
+    /// The class of one, without the image where that can be had.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn label(&self, index: usize) -> Result<i32, String> {
+        Ok(self.read(index)?.label)
+    }
+
     /// The names of the classes, label by label; none where only numbers are known.
     fn classes(&self) -> &[String] {
         &[]

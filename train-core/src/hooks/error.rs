@@ -1,11 +1,13 @@
 //! Why a hook cannot be added.
 
+use std::fmt;
+
 /// What is wrong: which pattern, which part of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A pattern that matches no layer, and no parameter, that could be trained.
-    #[error("`{pattern}` matches no layer with parameters; {}", suggestion(near))]
+    #[error("`{pattern}` matches no layer with parameters; {near}")]
     NoMatch {
         /// The pattern.
         pattern: String,
@@ -41,12 +43,15 @@ pub enum Near {
     Nothing(Vec<String>, usize),
 }
 
-fn suggestion(near: &Near) -> String {
-    let list = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    match near {
-        Near::Names(names) => format!("did you mean {}?", list(names)),
-        Near::Nothing(names, _) if names.is_empty() => "the net has none".to_owned(),
-        Near::Nothing(names, 0) => format!("there are {}", list(names)),
-        Near::Nothing(names, more) => format!("there are {} and {more} more", list(names)),
+impl fmt::Display for Near {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list =
+            |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Names(names) => write!(f, "did you mean {}?", list(names)),
+            Self::Nothing(names, _) if names.is_empty() => f.write_str("the net has none"),
+            Self::Nothing(names, 0) => write!(f, "there are {}", list(names)),
+            Self::Nothing(names, more) => write!(f, "there are {} and {more} more", list(names)),
+        }
     }
 }

@@ -19,7 +19,7 @@ mod pattern;
 mod schedule;
 mod weight_decay;
 
-pub use error::Error;
+pub use error::{Error, Near};
 pub use freeze::Freeze;
 pub use gradient_clipping::GradientClipping;
 pub use gradient_hard_clipping::GradientHardClipping;
@@ -31,3 +31,5 @@ pub use lasso::Lasso;
 pub use pattern::Pattern;
 pub use schedule::Until;
 pub use weight_decay::WeightDecay;
+
+pub(crate) use near::near;

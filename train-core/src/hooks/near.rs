@@ -7,7 +7,7 @@ use super::error::Near;
 const FEW: usize = 5;
 
 /// What `pattern` may have meant of `names`.
-pub(super) fn near(pattern: &str, names: &[&str]) -> Near {
+pub(crate) fn near(pattern: &str, names: &[&str]) -> Near {
     // A folder of layers, or a layer's name without its folder: the narrowest of these.
     let wider = [format!("{pattern}/**"), format!("**/{pattern}"), format!("**/{pattern}/**")];
     let is_met =

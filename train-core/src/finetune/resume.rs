@@ -1,0 +1,34 @@
+//! Whether a run can be gone on with.
+
+use super::{Error, Result};
+use crate::run::Settings;
+
+/// Checks that what decides a run's bits is as it was.
+pub(super) fn check(old: &Settings, new: &Settings) -> Result<()> {
+    let names = |names: &[String]| names.join(", ");
+    let replaced = |settings: &Settings| {
+        let layers = settings.replaced.iter().map(|layer| format!("{}={}", layer.layer, layer.outputs));
+        layers.collect::<Vec<_>>().join(", ")
+    };
+    let of = |settings: &Settings| {
+        [
+            ("--seed", settings.seed.to_string()),
+            ("--batch-size", settings.batch_size.to_string()),
+            ("--optimizer, with its rate and hooks,", settings.optimizer.clone()),
+            ("the frozen layers", names(&settings.frozen)),
+            ("the schedule of freezing", settings.thaw.clone().unwrap_or_default()),
+            ("--replace", replaced(settings)),
+            ("the classes", names(&settings.classes)),
+            ("the number of training images", settings.training_images.to_string()),
+            ("the number of validation images", settings.validation_images.to_string()),
+        ]
+    };
+    for ((what, old), (_, new)) in of(old).into_iter().zip(of(new)) {
+        if old != new {
+            let shown =
+                |text: String| if text.is_empty() { "nothing".to_owned() } else { format!("`{text}`") };
+            return Err(Error::Changed { what, old: shown(old), new: shown(new) });
+        }
+    }
+    Ok(())
+}
