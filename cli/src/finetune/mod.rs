@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments, quiet: bool) -> Result<Answer, Failure>
         thaw: arguments.thaw(),
         ..Settings::default()
     };
-    let mut finetune = Finetune::new(&backend, &prepared, &options, settings)?;
+    let mut finetune = Finetune::new(&*backend, &prepared, &options, settings)?;
     let frozen = &finetune.settings().frozen;
     if !frozen.is_empty() {
         notes::print(&[format!("frozen: {}", frozen.join(", "))], quiet);
