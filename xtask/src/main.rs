@@ -36,7 +36,8 @@ enum Task {
     /// Time and memory, side by side with other programs
     #[command(subcommand)]
     Bench(bench::Benchmark),
-    /// Kill `rebrew convert` at random moments and fill its disk: no output may ever be half a file
+    /// Kill `rebrew` at random moments and fill its disk: no output may ever be half a file, and training goes on to the same
+    /// bits
     Kill(kill::Arguments),
     /// Run every fuzz target for a while
     Fuzz(fuzz::Arguments),

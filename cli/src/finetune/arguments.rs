@@ -182,7 +182,6 @@ impl Arguments {
 fn replacement(text: &str) -> Result<Replacement, String> {
     let parts = text.rsplit_once('=').filter(|(layer, _)| !layer.is_empty());
     let outputs = parts.and_then(|(layer, outputs)| Some((layer, outputs.trim().parse().ok()?)));
-    let (layer, outputs) =
-        outputs.ok_or("expected a layer and its new number of outputs, as in fc8=10")?;
+    let (layer, outputs) = outputs.ok_or("expected a layer and its new number of outputs, as in fc8=10")?;
     Ok(Replacement::new(layer, outputs))
 }
