@@ -1,4 +1,7 @@
-//! `cargo xtask kill`: whatever befalls `rebrew convert`, the file under the final name is whole or absent.
+//! `cargo xtask kill`: whatever befalls `rebrew convert`, the file under the final name is whole or absent; and fine-tuning
+//! that is killed goes on to the same bits.
+
+mod training;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -15,9 +18,12 @@ use crate::{measure, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// How often to kill
+    /// How often to kill a conversion
     #[arg(long, default_value_t = 100)]
     times: u32,
+    /// How often to kill fine-tuning
+    #[arg(long, default_value_t = 20)]
+    runs: u32,
     /// What the moments of the kills are drawn from
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -35,7 +41,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
     let kills_bad = trial.kills(arguments, &scratch.0)?;
     let disk_bad = trial.full_disk(&scratch.0)?;
-    Ok(if kills_bad + disk_bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let mut random = XorShift(arguments.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let training_bad = training::kills(&trial.rebrew, arguments.runs, &mut random, &scratch.0)?;
+    Ok(if kills_bad + disk_bad + training_bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The program under trial, a model for its old outputs and a larger one for its new.

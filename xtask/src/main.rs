@@ -37,7 +37,8 @@ enum Task {
     /// Time and memory, side by side with other programs
     #[command(subcommand)]
     Bench(bench::Benchmark),
-    /// Kill `rebrew convert` at random moments and fill its disk: no output may ever be half a file
+    /// Kill `rebrew` at random moments and fill its disk: no output may ever be half a file, and training goes on to the same
+    /// bits
     Kill(kill::Arguments),
     /// Compile the CUDA kernels for every architecture, and compare what they take with their budget
     Kernels(kernels::Arguments),

@@ -31,7 +31,7 @@ pub(super) fn request<'r>(
     let has_own = own.layers.iter().any(|layer| !layer.blobs.is_empty());
     let weights = match &arguments.weights {
         Some(path) => Some(weights(path, definition, quiet)?),
-        None => (has_own && !arguments.from_scratch).then(|| Given::Model(own.clone())),
+        None => (has_own && !arguments.from_scratch).then(|| Given::Model(Box::new(own.clone()))),
     };
     Ok(Request {
         definition,
@@ -67,7 +67,7 @@ fn weights(path: &Path, definition: &NetParameter, quiet: bool) -> Result<Given,
         }
         let (model, told) = opened.model().map_err(failed)?;
         notes::print(&told, quiet);
-        return Ok(Given::Model(model));
+        return Ok(Given::Model(Box::new(model)));
     }
     let (weights, told) = opened.weights(Options::default()).map_err(failed)?;
     notes::print(&told, quiet);

@@ -62,11 +62,12 @@ pub(crate) fn run(arguments: &Arguments, quiet: bool) -> Result<Answer, Failure>
         let folder = RunFolder::open(&arguments.output)?;
         finetune.resume(&folder, &mut watch)?
     } else {
-        let folder = RunFolder::create(&arguments.output, arguments.force)?;
-        finetune.run(&folder, &mut watch)?
+        finetune.run(&arguments.output, arguments.force, &mut watch)?
     };
     watch.finish()?;
-    told(arguments, &outcome, &mut io::stdout().lock())?;
+    if arguments.json || !quiet {
+        told(arguments, &outcome, &mut io::stdout().lock())?;
+    }
     if outcome.is_finished {
         return Ok(Answer::Yes);
     }

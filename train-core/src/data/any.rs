@@ -25,7 +25,7 @@ pub struct AnySource {
 
 /// Rows of HDF5 files as images.
 struct Rows {
-    rows: Hdf5Rows,
+    all: Hdf5Rows,
     path: PathBuf,
     shape: [usize; 3],
 }
@@ -135,7 +135,7 @@ impl Rows {
             }
         };
         match rows.shapes()[1].iter().product::<usize>() {
-            1 => Ok(Self { rows, path: list.to_path_buf(), shape }),
+            1 => Ok(Self { all: rows, path: list.to_path_buf(), shape }),
             many => Err(wrong(format!("`{}` has {many} values a row, expected one: the class", tops[1]))),
         }
     }
@@ -143,7 +143,7 @@ impl Rows {
 
 impl Source for Rows {
     fn len(&self) -> usize {
-        self.rows.len()
+        self.all.len()
     }
 
     fn name(&self, index: usize) -> String {
@@ -154,7 +154,7 @@ impl Source for Rows {
         let mut values = vec![0.0; self.shape.iter().product()];
         let mut label = [0.0_f32];
         let mut chance = Chance(Draw::new(0, Purpose::Augment, 0, index));
-        self.rows.fill(index, &mut chance, &mut [&mut values, &mut label])?;
+        self.all.fill(index, &mut chance, &mut [&mut values, &mut label])?;
         if label[0].fract() != 0.0 {
             return Err(format!("the label {} is no whole number", label[0]));
         }

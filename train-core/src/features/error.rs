@@ -9,10 +9,10 @@ use std::path::PathBuf;
 pub enum Error {
     /// The net is at fault.
     #[error(transparent)]
-    Net(#[from] crate::Error),
+    Net(Box<crate::Error>),
     /// The data are at fault.
     #[error(transparent)]
-    Data(#[from] crate::data::Error),
+    Data(Box<crate::data::Error>),
     /// The cache's folder or a file in it cannot be written.
     #[error("cannot write features to {}", path.display())]
     Write {
@@ -36,3 +36,15 @@ pub enum Error {
 
 /// A result of this module.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<crate::Error> for Error {
+    fn from(error: crate::Error) -> Self {
+        Self::Net(Box::new(error))
+    }
+}
+
+impl From<crate::data::Error> for Error {
+    fn from(error: crate::data::Error) -> Self {
+        Self::Data(Box::new(error))
+    }
+}

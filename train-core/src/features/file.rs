@@ -62,7 +62,7 @@ impl Features {
         let values = rows.checked_mul(width)?.checked_mul(4)?;
         let trailer = body.get(HEADER.checked_add(values)?..)?;
         let broken = serde_json::from_slice(trailer).ok()?;
-        Some(Self { rows, width, broken, storage })
+        Some(Self { storage, rows, width, broken })
     }
 
     /// How many rows there are.
@@ -134,7 +134,7 @@ impl Writer {
     /// The next row.
     pub(super) fn row(&mut self, parts: &[&[f32]]) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(self.width * 4);
-        parts.iter().for_each(|part| part.iter().for_each(|value| bytes.extend(value.to_le_bytes())));
+        bytes.extend(parts.iter().flat_map(|part| part.iter()).flat_map(|value| value.to_le_bytes()));
         debug_assert_eq!(bytes.len(), self.width * 4, "numbers of a row");
         self.written += 1;
         self.write(&bytes)

@@ -20,6 +20,8 @@ pub struct Split {
     pub prefix: Option<NetParameter>,
     /// Why nothing is.
     pub why_not: Option<String>,
+    /// The lowest layer that is not: it learns, or its statistics change.
+    pub lowest: Option<String>,
     /// The layers that are cut off.
     pub layers: Vec<String>,
     /// The blobs where the net is cut: the images' where nothing is cut off.
@@ -63,6 +65,7 @@ impl Split {
         Self {
             prefix: None,
             why_not: Some(why_not.into()),
+            lowest: None,
             layers: Vec::new(),
             blobs: vec![operated.input.clone()],
             train: net(&operated.train_val, train),
@@ -119,6 +122,9 @@ impl Split {
         let Some(test) = test_net(operated, &names, &blobs, batch_size) else {
             return Ok(Err("the net has other layers when it is tested".to_owned()));
         };
+        let at_work = |index: &usize| work.is_at_work[*index] && !graph.layer(*index).params.is_empty();
+        let lowest =
+            (0..net_in_phase.layers.len()).find(at_work).map(|index| graph.layer(index).name.clone());
         let definition = &operated.train_val;
         let chosen = net_in_phase.layers.iter().enumerate().filter(|(index, _)| is_prefix(*index));
         let chosen = chosen.filter_map(|(_, layer)| {
@@ -135,6 +141,7 @@ impl Split {
         Ok(Ok(Self {
             prefix: Some(net(definition, prefix)),
             why_not: None,
+            lowest,
             layers: layers.iter().map(|&index| graph.layer(index).name.clone()).collect(),
             blobs: blobs.into_iter().map(|(name, _)| name).collect(),
             train: net(definition, train),
@@ -183,7 +190,9 @@ impl Work {
             let still = still.collect::<Vec<_>>();
             if still.iter().all(|&other| graph.layer(other).params.is_empty()) {
                 self.is_at_work[index] = true;
-                still.iter().for_each(|&other| self.is_at_work[other] = true);
+                for other in still {
+                    self.is_at_work[other] = true;
+                }
             }
         }
     }

@@ -42,22 +42,16 @@ pub(super) fn open(
     notes: &mut Vec<String>,
 ) -> Result<(Sets, Vec<usize>)> {
     let train = choose(request, &request.data, input)?;
-    let (train, validation) = match &request.validation {
-        Some(path) => {
-            let validation = choose(request, path, input)?;
-            let selected = validation.selected.numbered_as(train.selected.classes())?;
-            (train, Chosen { selected, ..validation })
-        }
-        None => {
-            let (rest, tenth) = train.selected.held_out(request.seed);
-            notes.push(format!(
-                "{} of {} images are held out to judge by",
-                tenth.len(),
-                rest.len() + tenth.len()
-            ));
-            let like = |selected| Chosen { selected, name: train.name.clone(), ..train };
-            (like(rest), like(tenth))
-        }
+    let (train, validation) = if let Some(path) = &request.validation {
+        let validation = choose(request, path, input)?;
+        let selected = validation.selected.numbered_as(train.selected.classes())?;
+        (train, Chosen { selected, ..validation })
+    } else {
+        let (rest, tenth) = train.selected.held_out(request.seed);
+        let all = rest.len() + tenth.len();
+        notes.push(format!("{} of {all} images are held out to judge by", tenth.len()));
+        let like = |selected| Chosen { selected, name: train.name.clone(), ..train };
+        (like(rest), like(tenth))
     };
     for set in [&train, &validation] {
         if set.selected.is_empty() {
@@ -216,8 +210,7 @@ fn read_mean(text: &str) -> Result<params::Mean> {
         return Ok(params::Mean::File(text.to_owned()));
     }
     match text.parse::<Mean>()? {
-        Mean::Channels(values) => Ok(params::Mean::Values(values)),
-        Mean::Image { values, .. } => Ok(params::Mean::Values(values)),
+        Mean::Channels(values) | Mean::Image { values, .. } => Ok(params::Mean::Values(values)),
     }
 }
 

@@ -8,13 +8,13 @@ use weight_io::Shape;
 pub enum Error {
     /// The net is at fault, or training has left the numbers.
     #[error(transparent)]
-    Net(#[from] crate::Error),
+    Net(Box<crate::Error>),
     /// The net cannot be given other heads.
     #[error(transparent)]
-    Surgery(#[from] crate::surgery::Error),
+    Surgery(Box<crate::surgery::Error>),
     /// The data are at fault.
     #[error(transparent)]
-    Data(#[from] crate::data::Error),
+    Data(Box<crate::data::Error>),
     /// Features cannot be kept.
     #[error(transparent)]
     Features(#[from] crate::features::Error),
@@ -138,10 +138,10 @@ pub enum Error {
         new: String,
     },
     /// Divergence, with where the last whole state is.
-    #[error("{source}; the last good state is in {state}")]
+    #[error("{what}; the last good state is in {state}")]
     Diverged {
         /// What the trainer said.
-        source: Box<crate::Error>,
+        what: Box<crate::Error>,
         /// The file.
         state: String,
     },
@@ -152,18 +152,36 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl From<crate::optim::Error> for Error {
     fn from(error: crate::optim::Error) -> Self {
-        Self::Net(error.into())
+        crate::Error::from(error).into()
     }
 }
 
 impl From<crate::hooks::Error> for Error {
     fn from(error: crate::hooks::Error) -> Self {
-        Self::Net(crate::optim::Error::from(error).into())
+        crate::optim::Error::from(error).into()
     }
 }
 
 impl From<caffe_proto::Error> for Error {
     fn from(error: caffe_proto::Error) -> Self {
-        Self::Net(error.into())
+        crate::Error::from(error).into()
+    }
+}
+
+impl From<crate::Error> for Error {
+    fn from(error: crate::Error) -> Self {
+        Self::Net(Box::new(error))
+    }
+}
+
+impl From<crate::data::Error> for Error {
+    fn from(error: crate::data::Error) -> Self {
+        Self::Data(Box::new(error))
+    }
+}
+
+impl From<crate::surgery::Error> for Error {
+    fn from(error: crate::surgery::Error) -> Self {
+        Self::Surgery(Box::new(error))
     }
 }

@@ -46,7 +46,7 @@ pub struct Request<'r> {
 /// Weights of one or the other kind.
 pub enum Given {
     /// Blobs by layer.
-    Model(Model),
+    Model(Box<Model>),
     /// Tensors under Chainer's names.
     Weights(Weights),
 }
@@ -88,7 +88,7 @@ pub fn prepare(request: &Request<'_>) -> Result<Prepared> {
     let mut misfits = Vec::new();
     let weights = match &request.weights {
         None => Model::default(),
-        Some(Given::Model(model)) => model.clone(),
+        Some(Given::Model(model)) => Model::clone(model),
         Some(Given::Weights(weights)) => {
             let by_name = blobs_by_name(anatomy.definition(), weights, Match::ByNameAndShape)?;
             misfits = by_name.misfits;

@@ -1,5 +1,6 @@
 //! A run, epoch by epoch.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use caffe_proto::proto::{NetState, Phase};
@@ -115,21 +116,26 @@ impl<'r, 'b> Finetune<'r, 'b> {
         &self.settings
     }
 
-    /// Trains from the start, and keeps everything in `folder`.
+    /// Trains from the start, and keeps everything in the folder at `path`; with `force`, in the place of a run that is there.
+    /// The folder is made when everything else is ready.
     ///
     /// # Errors
     /// Those of training and of its files.
-    pub fn run(&mut self, folder: &RunFolder, observer: &mut dyn Observer) -> Result<Outcome> {
+    pub fn run(&mut self, path: &Path, force: bool, observer: &mut dyn Observer) -> Result<Outcome> {
+        if !force {
+            RunFolder::check_free(path)?;
+        }
         let begun = Instant::now();
         let position = Position::default();
         let marked = held(&self.infos, &self.options.freeze, Moment::default());
         let current = self.prepared.base.clone();
         let start = Start { held: &marked, current: &current, state: None, position, is_cached: None };
         let stage = match Stage::new(self.ground(), &start, observer) {
-            Err(Error::Features(features::Error::Stopped)) => return Ok(self.nothing(begun)),
+            Err(Error::Features(features::Error::Stopped)) => return Ok(Outcome::nothing(begun)),
             stage => stage?,
         };
         self.settings.cache.clone_from(&stage.cache);
+        let folder = &RunFolder::create(path, force)?;
         self.write_definitions(folder)?;
         let metrics = MetricsWriter::create(&folder.metrics())?;
         let mut going = Going::new(folder, stage, marked, current, metrics, Best::NONE);
@@ -160,7 +166,7 @@ impl<'r, 'b> Finetune<'r, 'b> {
             is_cached: Some(place.is_cached),
         };
         let stage = match Stage::new(self.ground(), &start, observer) {
-            Err(Error::Features(features::Error::Stopped)) => return Ok(self.nothing(begun)),
+            Err(Error::Features(features::Error::Stopped)) => return Ok(Outcome::nothing(begun)),
             stage => stage?,
         };
         let metrics = MetricsWriter::resume(&folder.metrics(), iteration)?;
@@ -174,7 +180,7 @@ impl<'r, 'b> Finetune<'r, 'b> {
         while going.stage.loader.position().epoch < self.options.epochs {
             if observer.is_over() {
                 self.save(going, true)?;
-                return Ok(self.outcome(going, false, begun));
+                return Ok(going.outcome(false, begun));
             }
             let epoch = going.stage.loader.position().epoch;
             let stepped = going.stage.step().map_err(|error| diverged(error, &going.folder))?;
@@ -190,7 +196,7 @@ impl<'r, 'b> Finetune<'r, 'b> {
                 rate: f64::from(stepped.rate),
                 images_per_second: step.images_per_second,
             })?;
-            self.name_broken(going, observer)?;
+            going.name_broken(observer)?;
             observer.stepped(&step);
             let now = going.stage.loader.position().epoch;
             let is_end = now > epoch;
@@ -207,7 +213,7 @@ impl<'r, 'b> Finetune<'r, 'b> {
                 last = Instant::now();
             }
         }
-        Ok(self.outcome(going, true, begun))
+        Ok(going.outcome(true, begun))
     }
 
     /// Judges the net, and keeps it if it is the best.
@@ -272,7 +278,7 @@ impl<'r, 'b> Finetune<'r, 'b> {
         let start =
             Start { held: &now, current: &going.current, state: Some(&state), position, is_cached: None };
         going.stage = Stage::new(self.ground(), &start, observer)?;
-        going.held = now;
+        (going.held, going.broken) = (now, 0);
         observer.note(&format!(
             "from here on these learn too: {}; features: {}",
             layers.join(", "),
@@ -315,15 +321,6 @@ impl<'r, 'b> Finetune<'r, 'b> {
         })
     }
 
-    fn name_broken(&self, going: &mut Going<'b>, observer: &mut dyn Observer) -> Result<()> {
-        for broken in going.stage.loader.broken().iter().skip(going.broken) {
-            observer.note(&format!("cannot be used: {}: {}", broken.name, broken.what));
-            going.metrics.write(&Metric::Broken { name: broken.name.clone(), what: broken.what.clone() })?;
-        }
-        going.broken = going.stage.loader.broken().len();
-        Ok(())
-    }
-
     /// Saves what is needed to go on, and with `models` the weights.
     fn save(&self, going: &mut Going<'b>, models: bool) -> Result<()> {
         if models {
@@ -345,30 +342,18 @@ impl<'r, 'b> Finetune<'r, 'b> {
         let operated = &self.prepared.operated;
         write_file(&folder.train_val(), text::print(&operated.train_val).as_bytes(), write)?;
         write_file(&folder.deploy(), text::print(&operated.deploy).as_bytes(), write)?;
-        let names = self.settings.classes.iter().map(|name| format!("{name}\n")).collect::<String>();
+        let names = self.settings.classes.iter().flat_map(|name| [name.as_str(), "\n"]).collect::<String>();
         Ok(write_file(&folder.labels(), names.as_bytes(), write)?)
     }
 
     fn ground(&self) -> Ground<'_, 'b> {
         Ground { backend: self.backend, prepared: self.prepared, options: self.options }
     }
+}
 
-    fn outcome(&self, going: &Going<'b>, is_finished: bool, begun: Instant) -> Outcome {
-        Outcome {
-            is_finished,
-            iteration: going.stage.trainer.iteration(),
-            epochs: going.stage.loader.position().epoch,
-            best_accuracy: going.best.accuracy,
-            best_loss: going.best.loss,
-            best_epoch: going.best.epoch,
-            cache: going.stage.cache.clone(),
-            broken: going.stage.loader.broken_count(),
-            seconds: begun.elapsed().as_secs_f64(),
-        }
-    }
-
+impl Outcome {
     /// Of a run that was broken off before its first step.
-    fn nothing(&self, begun: Instant) -> Outcome {
+    fn nothing(begun: Instant) -> Outcome {
         Outcome {
             is_finished: false,
             iteration: 0,
@@ -405,9 +390,32 @@ impl<'b> Going<'b> {
         }
     }
 
+    fn outcome(&self, is_finished: bool, begun: Instant) -> Outcome {
+        Outcome {
+            is_finished,
+            iteration: self.stage.trainer.iteration(),
+            epochs: self.stage.loader.position().epoch,
+            best_accuracy: self.best.accuracy,
+            best_loss: self.best.loss,
+            best_epoch: self.best.epoch,
+            cache: self.stage.cache.clone(),
+            broken: self.stage.loader.broken_count(),
+            seconds: begun.elapsed().as_secs_f64(),
+        }
+    }
+
     /// The parameters of all layers as they are now.
     fn model(&self) -> Result<Model> {
         Ok(keep::overlaid(&self.current, &self.stage.trainer.trainee().to_model()?))
+    }
+
+    fn name_broken(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        for broken in self.stage.loader.broken().iter().skip(self.broken) {
+            observer.note(&format!("cannot be used: {}: {}", broken.name, broken.what));
+            self.metrics.write(&Metric::Broken { name: broken.name.clone(), what: broken.what.clone() })?;
+        }
+        self.broken = self.stage.loader.broken().len();
+        Ok(())
     }
 
     fn count(&mut self, step: &Stepping) {
@@ -419,8 +427,8 @@ impl<'b> Going<'b> {
 
 fn diverged(error: Error, folder: &RunFolder) -> Error {
     match error {
-        Error::Net(source @ crate::Error::Diverged { .. }) => {
-            Error::Diverged { source: Box::new(source), state: folder.state().display().to_string() }
+        Error::Net(what) if matches!(*what, crate::Error::Diverged { .. }) => {
+            Error::Diverged { what, state: folder.state().display().to_string() }
         }
         other => other,
     }

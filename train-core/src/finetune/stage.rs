@@ -58,7 +58,9 @@ type Cached = (FeatureFeed, FeatureFeed, bool);
 /// Which of the parameters hooks hold at a moment.
 pub(super) fn held(infos: &[ParamInfo], freeze: &[Freeze], moment: Moment) -> Vec<bool> {
     let mut trainable = Trainable::new(infos);
-    freeze.iter().for_each(|freeze| freeze.plan(moment, &mut trainable));
+    for freeze in freeze {
+        freeze.plan(moment, &mut trainable);
+    }
     trainable.into_frozen()
 }
 
@@ -339,5 +341,6 @@ fn told(split: &Split, cached: Option<&Cached>, why_not: Option<&str>) -> String
     let blobs = split.blobs.iter().map(|blob| format!("`{blob}`")).collect::<Vec<_>>().join(", ");
     let megabytes = (train.features().bytes() + validation.features().bytes()) as f64 / 1e6;
     let found = if *was_there { "found in the cache" } else { "computed once" };
-    format!("{blobs} of {} images, {megabytes:.1} MB, {found}", train.len() + validation.len())
+    let lowest = split.lowest.as_ref().map(|layer| format!(", below `{layer}`")).unwrap_or_default();
+    format!("{blobs}{lowest}, of {} images, {megabytes:.1} MB, {found}", train.len() + validation.len())
 }

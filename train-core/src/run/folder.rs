@@ -43,15 +43,24 @@ impl RunFolder {
         let path = path.into();
         let failed = |source| Error::Write { path: path.clone(), source };
         fs::create_dir_all(&path).map_err(failed)?;
-        let there = FILES.into_iter().chain([MISTAKES]).find(|name| path.join(name).exists());
-        match there {
-            Some(found) if !force => return Err(Error::Exists { path, found }),
-            Some(_) => clear(&path)?,
-            None => {}
+        if !force {
+            Self::check_free(&path)?;
         }
+        clear(&path)?;
         let folder = path.join(MISTAKES);
         fs::create_dir_all(&folder).map_err(|source| Error::Write { path: folder, source })?;
         Ok(Self { path })
+    }
+
+    /// Whether a run can begin at `path` without `force`.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when a run is there.
+    pub fn check_free(path: &Path) -> Result<()> {
+        match FILES.into_iter().chain([MISTAKES]).find(|name| path.join(name).exists()) {
+            Some(found) => Err(Error::Exists { path: path.to_path_buf(), found }),
+            None => Ok(()),
+        }
     }
 
     /// The folder of a run that was started.

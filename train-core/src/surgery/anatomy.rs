@@ -242,7 +242,7 @@ fn spread(graph: &Graph<'_>, kept: &[bool], anew: &mut Anew) {
 /// What is not taken over, and why.
 fn left_out(graph: &Graph<'_>, ends: &Ends, kept: &[bool]) -> Vec<String> {
     let named = |is_in: &dyn Fn(usize) -> bool| {
-        let layers = (0..kept.len()).filter(|&index| !kept[index] && is_in(index));
+        let layers = (0..kept.len()).filter(|&index| is_in(index));
         let names = layers.map(|index| {
             let layer = graph.layer(index);
             format!("`{}` ({})", layer.name, layer.type_name)
@@ -251,8 +251,8 @@ fn left_out(graph: &Graph<'_>, ends: &Ends, kept: &[bool]) -> Vec<String> {
     };
     let is_given = |index: usize| graph.layer(index).is_given();
     let data = named(&|index| is_given(index) && !matches!(graph.layer(index).kind, K::Input(_)));
-    let old = named(&|index| ends.beyond[index]);
-    let apart = named(&|index| !ends.beyond[index] && !is_given(index));
+    let old = named(&|index| ends.beyond[index] && !kept[index]);
+    let apart = named(&|index| !ends.beyond[index] && !is_given(index) && !kept[index]);
     let told = [
         ("data come from --data; left out", data),
         ("left out, as the scores end the net now", old),

@@ -25,7 +25,9 @@ impl<'a> Graph<'a> {
             // A net that was built has a maker for every bottom.
             let from: Vec<Value> =
                 layer.bottoms.iter().filter_map(|bottom| last.get(bottom.as_str()).copied()).collect();
-            from.iter().for_each(|&(maker, _)| readers[maker].push(index));
+            for &(maker, _) in &from {
+                readers[maker].push(index);
+            }
             makers.push(from);
             for (place, top) in layer.tops.iter().enumerate() {
                 last.insert(top, (index, place));
@@ -46,7 +48,9 @@ impl<'a> Graph<'a> {
     /// The layers from which a way leads to one of `values`, their makers included.
     pub(crate) fn behind(&self, values: &[Value]) -> Vec<bool> {
         let mut behind = vec![false; self.net.layers.len()];
-        values.iter().for_each(|&(maker, _)| behind[maker] = true);
+        for &(maker, _) in values {
+            behind[maker] = true;
+        }
         for index in (0..behind.len()).rev() {
             if behind[index] {
                 self.makers[index].iter().for_each(|&(maker, _)| behind[maker] = true);
