@@ -109,7 +109,10 @@ impl History {
     /// The validation with the highest accuracy; the first of equals.
     pub(crate) fn best(&self) -> Option<&Validated> {
         let known = self.validations.iter().filter(|check| check.accuracy.is_finite());
-        known.reduce(|best, check| if check.accuracy > best.accuracy { check } else { best })
+        known.reduce(|best, check| {
+            let better = (check.accuracy, -check.loss) > (best.accuracy, -best.loss);
+            if better { check } else { best }
+        })
     }
 
     /// How long steps and validations took, in seconds, as far as the metrics tell it.
