@@ -106,7 +106,7 @@ impl History {
         from.1 + (to.1 - from.1) * (iteration as f64 - from.0 as f64) / (to.0 as f64 - from.0 as f64)
     }
 
-    /// The validation with the highest accuracy; the first of equals.
+    /// The validation with the highest accuracy, of equals the one with the lowest loss: what finetune keeps as the best.
     pub(crate) fn best(&self) -> Option<&Validated> {
         let known = self.validations.iter().filter(|check| check.accuracy.is_finite());
         known.reduce(|best, check| {
