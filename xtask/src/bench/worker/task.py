@@ -1,6 +1,7 @@
 """Fine-tunes open_nsfw's ResNet in PyTorch: WEIGHTS.npz DATA EPOCHS BATCH RATE SEED THREADS.
 
-All is frozen, BatchNorm included, but the last block's convolutions and a new head, which learns ten times as fast. DATA has
+All is frozen, BatchNorm included, but the last block's convolutions and a new head. Rates and the head's first values are those that
+the definition and Caffe's xavier filler give it: ten times the rate, and biases twice as fast as weights. DATA has
 train.npz and val.npz. The images are in memory before the time begins that is taken; validation is part of it. The last line is JSON:
 the accuracy after each epoch, and the seconds.
 """
@@ -17,15 +18,16 @@ def main(weights, data, epochs, batch, rate, seed, threads):
     (images, labels), (val_images, val_labels) = (load(torch, "%s/%s.npz" % (data, part)) for part in ["train", "val"])
     *trunk, last, pool, flat, _ = modules.nsfw()
     head = nn.Linear(1024, int(labels.max()) + 1)
-    nn.init.xavier_uniform_(head.weight)
-    nn.init.zeros_(head.bias)
+    nn.init.uniform_(head.weight, -(3 / 1024) ** 0.5, (3 / 1024) ** 0.5)
+    nn.init.uniform_(head.bias, -(3**0.5), 3**0.5)
     trunk, top = nn.Sequential(*trunk).eval(), nn.Sequential(last, pool, flat, head).eval()
     for parameter in [*trunk.parameters(), *last.parameters()]:
         parameter.requires_grad_(False)
-    learning = [parameter for module in last.modules() if isinstance(module, nn.Conv2d) for parameter in module.parameters()]
-    for parameter in learning:
-        parameter.requires_grad_(True)
-    groups = [{"params": learning}, {"params": head.parameters(), "lr": 10 * rate}]
+    groups = [{"params": [head.weight], "lr": 10 * rate}, {"params": [head.bias], "lr": 20 * rate}]
+    for module in last.modules():
+        if isinstance(module, nn.Conv2d):
+            groups += [{"params": [module.weight], "lr": rate}, {"params": [module.bias], "lr": 2 * rate}]
+            module.requires_grad_(True)
     optimizer = torch.optim.Adam(groups, lr=rate)
 
     def outputs(images):
