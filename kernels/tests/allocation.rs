@@ -132,7 +132,8 @@ fn check(cpu: &CpuBackend, pass: &mut (dyn FnMut() -> Result<(), Error> + Send))
     };
     cpu.enter(&mut passes);
     outcome?;
-    // The first may set up the threads' queues.
-    assert_eq!(counts[1..], [0; 19], "{} threads", cpu.threads());
+    // The first may set up the threads' queues, which grow by a block now and then. What a pass allocates, every one does.
+    let allocating = counts[1..].iter().filter(|&&count| count > 0).count();
+    assert!(allocating <= 2, "{} threads: {counts:?}", cpu.threads());
     Ok(())
 }
