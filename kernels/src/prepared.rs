@@ -12,52 +12,7 @@ use crate::geometry::ConvGeometry;
 #[derive(Debug)]
 pub struct Convolution {
     pub(crate) geometry: ConvGeometry,
-    pub(crate) plan: ConvolutionPlan,
-}
-
-#[derive(Debug)]
-pub(crate) enum ConvolutionPlan {
-    Host(cpu::conv::Plan),
-    #[cfg(device)]
-    Device(Box<device::Prepared>),
-}
-
-impl ConvolutionPlan {
-    /// The processor's, for an operation of its.
-    #[cfg_attr(not(device), expect(unused_variables, reason = "there is no other"))]
-    pub(crate) fn host(&self, op: &'static str) -> Result<&cpu::conv::Plan> {
-        match self {
-            Self::Host(plan) => Ok(plan),
-            #[cfg(device)]
-            Self::Device(_) => Err(Error::Elsewhere { op, operand: "what was prepared" }),
-        }
-    }
-
-    #[cfg_attr(not(device), expect(unused_variables, reason = "there is no other"))]
-    pub(crate) fn host_mut(&mut self, op: &'static str) -> Result<&mut cpu::conv::Plan> {
-        match self {
-            Self::Host(plan) => Ok(plan),
-            #[cfg(device)]
-            Self::Device(_) => Err(Error::Elsewhere { op, operand: "what was prepared" }),
-        }
-    }
-
-    /// A device's, for an operation of its.
-    #[cfg(device)]
-    pub(crate) fn device(&self, op: &'static str) -> Result<&device::Prepared> {
-        match self {
-            Self::Device(plan) => Ok(plan),
-            Self::Host(_) => Err(Error::Elsewhere { op, operand: "what was prepared" }),
-        }
-    }
-
-    #[cfg(device)]
-    pub(crate) fn device_mut(&mut self, op: &'static str) -> Result<&mut device::Prepared> {
-        match self {
-            Self::Device(plan) => Ok(plan),
-            Self::Host(_) => Err(Error::Elsewhere { op, operand: "what was prepared" }),
-        }
-    }
+    pub(crate) plan: MadeFor<cpu::conv::Plan>,
 }
 
 impl Convolution {
@@ -69,18 +24,18 @@ impl Convolution {
     /// Floats of workspace that a forward pass needs.
     pub fn workspace_len(&self) -> usize {
         match &self.plan {
-            ConvolutionPlan::Host(plan) => plan.workspace_len(),
+            MadeFor::Host(plan) => plan.workspace_len(),
             #[cfg(device)]
-            ConvolutionPlan::Device(plan) => plan.workspace_len(),
+            MadeFor::Device(plan) => plan.workspace_len(),
         }
     }
 
     /// The algorithm chosen, in words.
     pub fn algorithm(&self) -> &'static str {
         match &self.plan {
-            ConvolutionPlan::Host(plan) => plan.algorithm().name(),
+            MadeFor::Host(plan) => plan.algorithm().name(),
             #[cfg(device)]
-            ConvolutionPlan::Device(plan) => plan.name(),
+            MadeFor::Device(plan) => plan.name(),
         }
     }
 }
@@ -91,52 +46,7 @@ impl Convolution {
 #[derive(Debug)]
 pub struct BackwardData {
     pub(crate) geometry: ConvGeometry,
-    pub(crate) plan: BackwardDataPlan,
-}
-
-#[derive(Debug)]
-pub(crate) enum BackwardDataPlan {
-    Host(cpu::conv::backward_data::Plan),
-    #[cfg(device)]
-    Device(device::Prepared),
-}
-
-impl BackwardDataPlan {
-    /// The processor's, for an operation of its.
-    #[cfg_attr(not(device), expect(unused_variables, reason = "there is no other"))]
-    pub(crate) fn host(&self, op: &'static str) -> Result<&cpu::conv::backward_data::Plan> {
-        match self {
-            Self::Host(plan) => Ok(plan),
-            #[cfg(device)]
-            Self::Device(_) => Err(Error::Elsewhere { op, operand: "what was prepared" }),
-        }
-    }
-
-    #[cfg_attr(not(device), expect(unused_variables, reason = "there is no other"))]
-    pub(crate) fn host_mut(&mut self, op: &'static str) -> Result<&mut cpu::conv::backward_data::Plan> {
-        match self {
-            Self::Host(plan) => Ok(plan),
-            #[cfg(device)]
-            Self::Device(_) => Err(Error::Elsewhere { op, operand: "what was prepared" }),
-        }
-    }
-
-    /// A device's, for an operation of its.
-    #[cfg(device)]
-    pub(crate) fn device(&self, op: &'static str) -> Result<&device::Prepared> {
-        match self {
-            Self::Device(plan) => Ok(plan),
-            Self::Host(_) => Err(Error::Elsewhere { op, operand: "what was prepared" }),
-        }
-    }
-
-    #[cfg(device)]
-    pub(crate) fn device_mut(&mut self, op: &'static str) -> Result<&mut device::Prepared> {
-        match self {
-            Self::Device(plan) => Ok(plan),
-            Self::Host(_) => Err(Error::Elsewhere { op, operand: "what was prepared" }),
-        }
-    }
+    pub(crate) plan: MadeFor<cpu::conv::backward_data::Plan>,
 }
 
 impl BackwardData {
@@ -148,18 +58,18 @@ impl BackwardData {
     /// Floats of workspace that a pass needs.
     pub fn workspace_len(&self) -> usize {
         match &self.plan {
-            BackwardDataPlan::Host(plan) => plan.workspace_len(),
+            MadeFor::Host(plan) => plan.workspace_len(),
             #[cfg(device)]
-            BackwardDataPlan::Device(plan) => plan.workspace_len(),
+            MadeFor::Device(plan) => plan.workspace_len(),
         }
     }
 
     /// The algorithm chosen, in words.
     pub fn algorithm(&self) -> &'static str {
         match &self.plan {
-            BackwardDataPlan::Host(plan) => plan.name(),
+            MadeFor::Host(plan) => plan.name(),
             #[cfg(device)]
-            BackwardDataPlan::Device(plan) => plan.name(),
+            MadeFor::Device(plan) => plan.name(),
         }
     }
 }
@@ -168,52 +78,7 @@ impl BackwardData {
 #[derive(Debug)]
 pub struct Deconvolution {
     pub(crate) geometry: ConvGeometry,
-    pub(crate) plan: DeconvolutionPlan,
-}
-
-#[derive(Debug)]
-pub(crate) enum DeconvolutionPlan {
-    Host(Box<cpu::deconv::Plan>),
-    #[cfg(device)]
-    Device(Box<device::Prepared>),
-}
-
-impl DeconvolutionPlan {
-    /// The processor's, for an operation of its.
-    #[cfg_attr(not(device), expect(unused_variables, reason = "there is no other"))]
-    pub(crate) fn host(&self, op: &'static str) -> Result<&cpu::deconv::Plan> {
-        match self {
-            Self::Host(plan) => Ok(plan),
-            #[cfg(device)]
-            Self::Device(_) => Err(Error::Elsewhere { op, operand: "what was prepared" }),
-        }
-    }
-
-    #[cfg_attr(not(device), expect(unused_variables, reason = "there is no other"))]
-    pub(crate) fn host_mut(&mut self, op: &'static str) -> Result<&mut cpu::deconv::Plan> {
-        match self {
-            Self::Host(plan) => Ok(plan),
-            #[cfg(device)]
-            Self::Device(_) => Err(Error::Elsewhere { op, operand: "what was prepared" }),
-        }
-    }
-
-    /// A device's, for an operation of its.
-    #[cfg(device)]
-    pub(crate) fn device(&self, op: &'static str) -> Result<&device::Prepared> {
-        match self {
-            Self::Device(plan) => Ok(plan),
-            Self::Host(_) => Err(Error::Elsewhere { op, operand: "what was prepared" }),
-        }
-    }
-
-    #[cfg(device)]
-    pub(crate) fn device_mut(&mut self, op: &'static str) -> Result<&mut device::Prepared> {
-        match self {
-            Self::Device(plan) => Ok(plan),
-            Self::Host(_) => Err(Error::Elsewhere { op, operand: "what was prepared" }),
-        }
-    }
+    pub(crate) plan: MadeFor<cpu::deconv::Plan>,
 }
 
 impl Deconvolution {
@@ -225,9 +90,59 @@ impl Deconvolution {
     /// Floats of workspace that a forward pass needs.
     pub fn workspace_len(&self) -> usize {
         match &self.plan {
-            DeconvolutionPlan::Host(plan) => plan.workspace_len(),
+            MadeFor::Host(plan) => plan.workspace_len(),
             #[cfg(device)]
-            DeconvolutionPlan::Device(plan) => plan.workspace_len(),
+            MadeFor::Device(plan) => plan.workspace_len(),
         }
     }
+}
+
+/// What was made ready, by the kind of device it was made for: `H` on the processor.
+#[derive(Debug)]
+pub(crate) enum MadeFor<H> {
+    Host(Box<H>),
+    #[cfg(device)]
+    Device(Box<device::Prepared>),
+}
+
+#[cfg_attr(not(device), expect(unused_variables, reason = "there is no other device to name"))]
+impl<H> MadeFor<H> {
+    /// The processor's, for an operation of its.
+    pub(crate) fn host(&self, op: &'static str) -> Result<&H> {
+        match self {
+            Self::Host(plan) => Ok(plan),
+            #[cfg(device)]
+            Self::Device(_) => Err(elsewhere(op)),
+        }
+    }
+
+    pub(crate) fn host_mut(&mut self, op: &'static str) -> Result<&mut H> {
+        match self {
+            Self::Host(plan) => Ok(plan),
+            #[cfg(device)]
+            Self::Device(_) => Err(elsewhere(op)),
+        }
+    }
+
+    /// A device's, for an operation of its.
+    #[cfg(device)]
+    pub(crate) fn device(&self, op: &'static str) -> Result<&device::Prepared> {
+        match self {
+            Self::Device(plan) => Ok(plan),
+            Self::Host(_) => Err(elsewhere(op)),
+        }
+    }
+
+    #[cfg(device)]
+    pub(crate) fn device_mut(&mut self, op: &'static str) -> Result<&mut device::Prepared> {
+        match self {
+            Self::Device(plan) => Ok(plan),
+            Self::Host(_) => Err(elsewhere(op)),
+        }
+    }
+}
+
+#[cfg(device)]
+fn elsewhere(op: &'static str) -> Error {
+    Error::Elsewhere { op, operand: "what was prepared" }
 }

@@ -1,4 +1,6 @@
 //! A second pass, forward or backward, allocates nothing.
+//!
+//! Without the tests' harness, whose own thread allocates once it waits: all of this process is counted.
 
 #![allow(unsafe_code, reason = "an allocator that counts")]
 
@@ -31,8 +33,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-#[test]
-fn a_second_pass_allocates_nothing() -> Result<(), Error> {
+fn main() -> Result<(), Error> {
     for threads in [1, 2] {
         let cpu = CpuBackend::new(threads)?;
         let shape = [2, 32, 28, 28];
@@ -132,8 +133,7 @@ fn check(cpu: &CpuBackend, pass: &mut (dyn FnMut() -> Result<(), Error> + Send))
     };
     cpu.enter(&mut passes);
     outcome?;
-    // The first may set up the threads' queues, which grow by a block now and then. What a pass allocates, every one does.
-    let allocating = counts[1..].iter().filter(|&&count| count > 0).count();
-    assert!(allocating <= 2, "{} threads: {counts:?}", cpu.threads());
+    // The first may set up the threads' queues.
+    assert_eq!(counts[1..], [0; 19], "{} threads", cpu.threads());
     Ok(())
 }

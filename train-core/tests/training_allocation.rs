@@ -1,4 +1,6 @@
 //! A second forward and backward pass allocate nothing, whatever was changed in between.
+//!
+//! Without the tests' harness, whose own thread allocates once it waits: all of this process is counted.
 
 #![allow(unsafe_code, reason = "an allocator that counts")]
 
@@ -50,8 +52,7 @@ layer { name: "f" type: "InnerProduct" bottom: "o" top: "f" inner_product_param 
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "f" bottom: "b" top: "loss" }
 "#;
 
-#[test]
-fn a_second_pass_of_training_allocates_nothing() {
+fn main() {
     for threads in [1, 2] {
         let cpu = CpuBackend::new(threads).unwrap();
         let text = Storage::from_vec("net", NET.as_bytes().to_vec());
@@ -71,8 +72,6 @@ fn a_second_pass_of_training_allocates_nothing() {
                 counts.push(ALLOCATIONS.load(Ordering::Relaxed) - before);
             }
         });
-        // The threads' queues grow by a block now and then. What a pass allocates, every one does.
-        let allocating = counts[1..].iter().filter(|&&count| count > 0).count();
-        assert!(allocating <= 1, "{threads} threads: {counts:?}");
+        assert_eq!(counts[1..], [0; 3], "{threads} threads");
     }
 }

@@ -14,9 +14,7 @@ use crate::geometry::{
     AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry, InnerProductGeometry,
     InterpGeometry, LrnGeometry, LstmGeometry, NormalizeGeometry, PoolGeometry, PoolMethod, RowsGeometry,
 };
-use crate::prepared::{
-    BackwardData, BackwardDataPlan, Convolution, ConvolutionPlan, Deconvolution, DeconvolutionPlan,
-};
+use crate::prepared::{BackwardData, Convolution, Deconvolution, MadeFor};
 
 impl CpuBackend {
     /// [`Backend::convolution_prepare`] with the algorithm given: for tests and comparisons. It must support the
@@ -35,7 +33,7 @@ impl CpuBackend {
         let weights = take(OP, "weights", weights, geometry.weight_len())?;
         let filters = Filters::forward(geometry, weights);
         let plan = self.threads.enter(|| Plan::new(self, algorithm, geometry, filters))?;
-        Ok(Convolution { geometry: *geometry, plan: ConvolutionPlan::Host(plan) })
+        Ok(Convolution { geometry: *geometry, plan: MadeFor::Host(Box::new(plan)) })
     }
 }
 
@@ -227,7 +225,7 @@ impl Backend for CpuBackend {
         geometry.check(OP, false)?;
         let weights = take(OP, "weights", weights, geometry.weight_len())?;
         let plan = self.threads.enter(|| backward_data::Plan::new(self, geometry, weights))?;
-        Ok(BackwardData { geometry: *geometry, plan: BackwardDataPlan::Host(plan) })
+        Ok(BackwardData { geometry: *geometry, plan: MadeFor::Host(Box::new(plan)) })
     }
 
     fn convolution_backward_data_repack(&self, prepared: &mut BackwardData, weights: &Buffer) -> Result<()> {
@@ -282,7 +280,7 @@ impl Backend for CpuBackend {
         let transposed = geometry.transposed();
         let weights = take(OP, "weights", weights, transposed.weight_len())?;
         let plan = self.threads.enter(|| deconv::Plan::new(self, &transposed, weights))?;
-        Ok(Deconvolution { geometry: *geometry, plan: DeconvolutionPlan::Host(Box::new(plan)) })
+        Ok(Deconvolution { geometry: *geometry, plan: MadeFor::Host(Box::new(plan)) })
     }
 
     fn deconvolution_forward(
@@ -330,7 +328,7 @@ impl Backend for CpuBackend {
         let weights = take(OP, "weights", weights, transposed.weight_len())?;
         let plan =
             self.threads.enter(|| backward_data::Plan::of_deconvolution(self, &transposed, weights))?;
-        Ok(BackwardData { geometry: *geometry, plan: BackwardDataPlan::Host(plan) })
+        Ok(BackwardData { geometry: *geometry, plan: MadeFor::Host(Box::new(plan)) })
     }
 
     fn deconvolution_backward_filter_workspace_len(&self, geometry: &ConvGeometry) -> usize {

@@ -22,9 +22,7 @@ use crate::geometry::{
     InterpGeometry, LrnGeometry, LrnRegion, LstmGeometry, MAX_AXES, MAX_SPATIAL, NormalizeGeometry,
     PoolGeometry, PoolMethod, RowsGeometry,
 };
-use crate::prepared::{
-    BackwardData, BackwardDataPlan, Convolution, ConvolutionPlan, Deconvolution, DeconvolutionPlan,
-};
+use crate::prepared::{BackwardData, Convolution, Deconvolution, MadeFor};
 
 /// The most parts into which a sum over a whole array is cut.
 pub(crate) const PARTS: usize = 256;
@@ -166,7 +164,7 @@ impl Backend for DeviceBackend {
         const OP: &str = "convolution_prepare";
         geometry.check(OP, false)?;
         let prepared = self.prepare(OP, geometry, Pass::Forward, weights)?;
-        Ok(Convolution { geometry: *geometry, plan: ConvolutionPlan::Device(Box::new(prepared)) })
+        Ok(Convolution { geometry: *geometry, plan: MadeFor::Device(Box::new(prepared)) })
     }
 
     fn convolution_forward(
@@ -194,7 +192,7 @@ impl Backend for DeviceBackend {
         const OP: &str = "convolution_backward_data_prepare";
         geometry.check(OP, false)?;
         let prepared = self.prepare(OP, geometry, Pass::Data, weights)?;
-        Ok(BackwardData { geometry: *geometry, plan: BackwardDataPlan::Device(prepared) })
+        Ok(BackwardData { geometry: *geometry, plan: MadeFor::Device(Box::new(prepared)) })
     }
 
     fn convolution_backward_data_repack(&self, prepared: &mut BackwardData, weights: &Buffer) -> Result<()> {
@@ -241,7 +239,7 @@ impl Backend for DeviceBackend {
         const OP: &str = "deconvolution_prepare";
         geometry.check(OP, true)?;
         let prepared = self.prepare(OP, &geometry.transposed(), Pass::Data, weights)?;
-        Ok(Deconvolution { geometry: *geometry, plan: DeconvolutionPlan::Device(Box::new(prepared)) })
+        Ok(Deconvolution { geometry: *geometry, plan: MadeFor::Device(Box::new(prepared)) })
     }
 
     fn deconvolution_forward(
@@ -269,7 +267,7 @@ impl Backend for DeviceBackend {
         const OP: &str = "deconvolution_backward_data_prepare";
         geometry.check(OP, true)?;
         let prepared = self.prepare(OP, &geometry.transposed(), Pass::Forward, weights)?;
-        Ok(BackwardData { geometry: *geometry, plan: BackwardDataPlan::Device(prepared) })
+        Ok(BackwardData { geometry: *geometry, plan: MadeFor::Device(Box::new(prepared)) })
     }
 
     fn deconvolution_backward_filter_workspace_len(&self, geometry: &ConvGeometry) -> usize {
