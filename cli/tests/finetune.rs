@@ -4,6 +4,7 @@ mod scratch;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -244,6 +245,21 @@ fn a_finished_run_can_be_made_longer_and_nothing_else() {
         &[&few[..], &["--epochs", "4", "--resume", "--seed", "5"]].concat(),
         "cannot go on: --seed was `0` when the run was begun, and is `5` now; give the same, or start anew (--force)",
     );
+    // Images to which something else is done, and other weights, though no name or number tells so.
+    let refused = |weights: &str, more: &str, what: &str| {
+        let arguments =
+            [&["-w", weights], &few[..], &["--epochs", "4", "--resume", "--replace", "fc5=2"]].concat();
+        let more = [more].into_iter().filter(|more| !more.is_empty());
+        let output = bundled.command(&arguments).args(more).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(
+            told.contains(&format!("rebrew: cannot go on: the fingerprint of the {what} was `")),
+            "{told}"
+        );
+    };
+    refused(&testdata("fashion/fashion.caffemodel"), "--mirror", "images and of what is done to them");
+    refused("run/last.caffemodel", "", "weights to begin with");
     bundled.fails(
         &few,
         "run holds a training run already: `run.json` (--resume continues it, --force replaces it)",
@@ -364,4 +380,85 @@ fn what_cannot_be_is_refused_before_anything_is_computed() {
          learning rate, or clip gradients; the last good state is in run/state.npz",
     );
     assert!(bundled.scratch.path("run/state.npz").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_and_the_run_goes_on_to_the_same_bits() {
+    let bundled = Bundled::new();
+    let same = ["--classes", "0,2,6", "--mirror", "--epochs", "60"];
+    bundled.succeeds(&[&same[..], &["-o", "whole"]].concat());
+    let broken = Bundled::weights(&[&same[..], &["-o", "broken", "-q"]].concat());
+    let broken = broken.iter().map(String::as_str).collect::<Vec<_>>();
+    let child = bundled.command(&broken).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while !bundled.scratch.path("broken/state.npz").exists() {
+        thread::sleep(Duration::from_millis(2));
+    }
+    thread::sleep(Duration::from_millis(60));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("steps; the same command with --resume goes on from there"), "{told}");
+    let resumed = bundled.command(&[&broken[..], &["--resume"]].concat()).output().unwrap();
+    assert_eq!(resumed.status.code(), Some(0), "{resumed:?}");
+    for file in ["last.caffemodel", "best.caffemodel", "state.npz"] {
+        let same = bundled.bytes(&format!("broken/{file}")) == bundled.bytes(&format!("whole/{file}"));
+        assert!(same, "{file}");
+    }
+}
+
+#[test]
+fn random_crops_come_from_ten_that_are_kept() {
+    let bundled = Bundled::new();
+    let few = ["--from-scratch", "--classes", "0,8", "--freeze", "conv1", "--mirror", "--crop", "24,24"];
+    for output in ["a", "b"] {
+        let more = ["--epochs", "3", "--cache-features", "on", "-o", output, "--json"];
+        let output = bundled.command(&[&few[..], &more].concat()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    assert!(bundled.bytes("a/last.caffemodel") == bundled.bytes("b/last.caffemodel"));
+    let output =
+        bundled.command(&[&few[..], &["--epochs", "3", "-o", "c", "--json"]].concat()).output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // Those of before are there, and cost nothing more.
+    assert!(told["features"].as_str().unwrap().ends_with("found in the cache"), "{told}");
+    assert!(bundled.bytes("a/last.caffemodel") == bundled.bytes("c/last.caffemodel"));
+}
+
+#[test]
+fn images_come_from_lists_lmdb_and_hdf5() {
+    let bundled = Bundled::new();
+    let scratch = &bundled.scratch;
+    folders(scratch, 6);
+    let lines = ["bag", "boot"].iter().enumerate().flat_map(|(label, class)| {
+        (0..6).map(move |number| format!("images/{class}/{number:02}.png {label}\n"))
+    });
+    scratch.write("list.txt", lines.collect::<String>().as_bytes());
+    scratch.write("h5.txt", format!("{}\n", testdata("train/data.h5")).as_bytes());
+    fs::create_dir(scratch.path("lmdb")).unwrap();
+    let mut database = Vec::new();
+    let packed = fs::File::open(testdata("data/grey.mdb.gz")).unwrap();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut database).unwrap();
+    scratch.write("lmdb/data.mdb", &database);
+    let definition = testdata("fashion/deploy.prototxt");
+    for (data, more) in
+        [("images", &[][..]), ("list.txt", &[]), ("h5.txt", &[]), ("lmdb", &["--crop", "9,9"])]
+    {
+        let output = data.trim_end_matches(".txt").to_owned() + "-run";
+        let told = scratch.succeeds(
+            &[
+                &["finetune", &definition, "--from-scratch", "--data", data, "--epochs", "2"][..],
+                &["--batch-size", "4", "--cache-features", "off", "--json", "-o", &output],
+                more,
+            ]
+            .concat(),
+        );
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(
+            (&told["finished"], &told["epochs"], &told["broken_images"]),
+            (&true.into(), &2.into(), &0.into())
+        );
+    }
+    assert!(bundled.bytes("images-run/last.caffemodel") == bundled.bytes("list-run/last.caffemodel"));
 }

@@ -138,6 +138,7 @@ impl Recipe {
             validation_images: 400,
             cache: "none: the transform mirrors at random".to_owned(),
             first_convolution: Some("conv1".to_owned()),
+            ..Settings::default()
         }
     }
 

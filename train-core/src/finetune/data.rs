@@ -23,6 +23,8 @@ pub struct Sets {
     pub train_fingerprint: Fingerprint,
     /// The same of those to judge by.
     pub validation_fingerprint: Fingerprint,
+    /// Tells both sets from others wherever they lie: the names of files, labels, and what is done to images.
+    pub(super) terms: Fingerprint,
     pub(super) labels: [Vec<i32>; 2],
 }
 
@@ -87,15 +89,27 @@ pub(super) fn open(
         &validation,
         &mut Vec::new(),
     )?;
-    let fingerprint = |chosen: &Chosen, images: &Images| {
-        let mut print = chosen.identity;
+    let add_terms = |print: &mut Fingerprint, chosen: &Chosen, images: &Images| {
         chosen.selected.samples().iter().for_each(|sample| print.stream(&sample.to_le_bytes()));
         chosen.selected.labels().iter().for_each(|label| print.stream(&label.to_le_bytes()));
         print.add(format!("{:?}", images.transform()).as_bytes());
         print.add(format!("{:?}", images.preparation()).as_bytes());
+    };
+    let fingerprint = |chosen: &Chosen, images: &Images| {
+        let mut print = chosen.identity;
+        add_terms(&mut print, chosen, images);
         print
     };
+    let mut terms = Fingerprint::default();
+    for (chosen, images) in [(&train, &of_train), (&validation, &of_validation)] {
+        add_terms(&mut terms, chosen, images);
+        for index in (0..chosen.selected.len()).filter(|_| chosen.are_files) {
+            let name = chosen.selected.name(index);
+            terms.add(Path::new(&name).file_name().unwrap_or_default().as_encoded_bytes());
+        }
+    }
     let sets = Sets {
+        terms,
         train_fingerprint: fingerprint(&train, &of_train),
         validation_fingerprint: fingerprint(&validation, &of_validation),
         train: Arc::new(of_train),

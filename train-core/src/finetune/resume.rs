@@ -1,5 +1,8 @@
 //! Whether a run can be gone on with.
 
+use caffe_proto::Model;
+use crc32fast::Hasher;
+
 use super::{Error, Result};
 use crate::run::Settings;
 
@@ -18,9 +21,11 @@ pub(super) fn check(old: &Settings, new: &Settings) -> Result<()> {
             ("the frozen layers", names(&settings.frozen)),
             ("the schedule of freezing", settings.thaw.clone().unwrap_or_default()),
             ("--replace", replaced(settings)),
+            ("the fingerprint of the weights to begin with", settings.parameters.clone()),
             ("the classes", names(&settings.classes)),
             ("the number of training images", settings.training_images.to_string()),
             ("the number of validation images", settings.validation_images.to_string()),
+            ("the fingerprint of the images and of what is done to them", settings.images.clone()),
         ]
     };
     for ((what, old), (_, new)) in of(old).into_iter().zip(of(new)) {
@@ -31,4 +36,19 @@ pub(super) fn check(old: &Settings, new: &Settings) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Tells the parameters of one model from another's.
+pub(super) fn checksum(parameters: &Model) -> Result<String> {
+    let mut hasher = Hasher::new();
+    for layer in &parameters.layers {
+        hasher.update(layer.name.as_bytes());
+        for blob in &layer.blobs {
+            blob.values().read(&mut |piece| {
+                hasher.update(piece);
+                Ok(())
+            })?;
+        }
+    }
+    Ok(format!("{:08x}", hasher.finalize()))
 }

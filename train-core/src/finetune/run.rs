@@ -102,6 +102,8 @@ impl<'r, 'b> Finetune<'r, 'b> {
             rate: rule.rate(),
             frozen: layers_of(&infos, &marked),
             replaced: prepared.operated.replaced.clone(),
+            images: sets.terms.to_string(),
+            parameters: resume::checksum(&prepared.base)?,
             classes: sets.classes.clone(),
             training_images: crate::data::Feed::len(&*sets.train) as u64,
             validation_images: crate::data::Feed::len(&*sets.validation) as u64,

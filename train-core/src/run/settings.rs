@@ -41,6 +41,10 @@ pub struct Settings {
     pub replaced: Vec<Replaced>,
     /// The classes' names, in the order of the net's outputs.
     pub classes: Vec<String>,
+    /// Tells these images, and what is done to them, from others.
+    pub images: String,
+    /// Tells the parameters at the start from others.
+    pub parameters: String,
     /// Images to learn from.
     pub training_images: u64,
     /// Images to judge by.
