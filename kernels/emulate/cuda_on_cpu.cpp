@@ -382,8 +382,33 @@ extern "C" void emulated_free(uint64_t address) {
     released.push_back(index);
 }
 
-// Where the host finds an allocation.
-extern "C" char* emulated_memory(uint64_t address) { return allocations[address >> OFFSET_BITS].memory; }
+// Copies `count` floats to an allocation.
+extern "C" void emulated_write(uint64_t address, const float* values, size_t count) {
+    const Allocation& allocation = allocations[address >> OFFSET_BITS];
+    const size_t first = (address & OFFSET) / 4;
+    memcpy(allocation.memory + first * 4, values, count * 4);
+    for (size_t word = first; word < first + count; ++word) {
+        if (allocation.shadows[word].writer == DISCARDED) allocation.shadows[word].writer = 0;
+    }
+}
+
+// Copies `count` floats from an allocation; 0, or 1 + the first of them that was discarded.
+extern "C" size_t emulated_read(uint64_t address, float* values, size_t count) {
+    const Allocation& allocation = allocations[address >> OFFSET_BITS];
+    const size_t first = (address & OFFSET) / 4;
+    for (size_t word = 0; word < count; ++word) {
+        if (allocation.shadows[first + word].writer == DISCARDED) return 1 + word;
+    }
+    memcpy(values, allocation.memory + first * 4, count * 4);
+    return 0;
+}
+
+// Makes the next read of any of these floats an error, unless it is written before.
+extern "C" void emulated_discard(uint64_t address, size_t count) {
+    const Allocation& allocation = allocations[address >> OFFSET_BITS];
+    const size_t first = (address & OFFSET) / 4;
+    for (size_t word = first; word < first + count; ++word) allocation.shadows[word] = {0, 0, DISCARDED, 0, 0};
+}
 
 struct Operand {
     uint64_t address;

@@ -41,7 +41,8 @@ struct Shadow {
     uint32_t read_by_blocks;
 };
 
-constexpr uint16_t SEVERAL = 0xffff, ATOMICALLY = 0xfffe;
+// What is no thread: several of them; atomically; and whoever said that what is there counts no more.
+constexpr uint16_t SEVERAL = 0xffff, ATOMICALLY = 0xfffe, DISCARDED = 0xfffd;
 
 // The thread that runs, and the time.
 struct Now {
@@ -96,6 +97,7 @@ inline bool read_meanwhile(const Shadow& shadow) {
 
 template <bool SHARED>
 inline void note_read(Shadow& shadow) {
+    if (!SHARED && shadow.writer == DISCARDED) violation("uninitialised: reads global memory that was discarded");
     if (wrote_meanwhile<SHARED>(shadow)) race(shadow, SHARED, false);
     if (shadow.read != now.interval) {
         if (!SHARED && shadow.read >= now.launch && shadow.read < now.block) shadow.read_by_blocks = now.launch;
@@ -237,6 +239,7 @@ inline void store4(Global<float> to, size_t index, float4 value) {
 inline void atomic_max(Global<int> to, size_t index, int value) {
     const emulated::Ref<int, false> place = to[index];
     emulated::Shadow& shadow = *place.shadow;
+    if (shadow.writer == emulated::DISCARDED) emulated::violation("uninitialised: a maximum with memory that was discarded");
     if (shadow.written < emulated::now.launch || shadow.writer != emulated::ATOMICALLY) {
         emulated::note_write<false>(shadow);
         shadow.writer = emulated::ATOMICALLY;

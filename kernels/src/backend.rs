@@ -2,12 +2,13 @@
 
 use crate::activation::Activation;
 use crate::buffer::Buffer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::{
     AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry, InnerProductGeometry,
     InterpGeometry, LrnGeometry, LstmGeometry, NormalizeGeometry, PoolGeometry, RowsGeometry,
 };
 use crate::prepared::{BackwardData, Convolution, Deconvolution};
+use crate::recording::Recording;
 
 /// Combines several arrays element by element.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,7 +70,19 @@ pub trait Backend: Send + Sync {
     /// `len` zeros.
     fn allocate(&self, len: usize) -> Result<Buffer>;
 
-    /// Copies `values` into `buffer`, from float `start` on.
+    /// A buffer of zeros for each of `lens` lengths: on a device, parts of one allocation, which is given back when the last of
+    /// them is dropped.
+    fn allocate_all(&self, lens: &[usize]) -> Result<Vec<Buffer>> {
+        lens.iter().map(|&len| self.allocate(len)).collect()
+    }
+
+    /// Says that what is in `buffer` will not be read before it is written again: where every access is checked, a read is an error.
+    fn discard(&self, _buffer: &mut Buffer) -> Result<()> {
+        Ok(())
+    }
+
+    /// Copies `values` into `buffer`, from float `start` on. They are the caller's again when it returns; on a device they may
+    /// still be on their way, beside what is computed meanwhile.
     fn write(&self, buffer: &mut Buffer, start: usize, values: &[f32]) -> Result<()>;
 
     /// Copies from `buffer`, from float `start` on, into `values`.
@@ -80,6 +93,27 @@ pub trait Backend: Send + Sync {
 
     /// Waits until every operation is done.
     fn synchronize(&self) -> Result<()>;
+
+    /// Takes down what `body` gives to the device: kernels, and copies within its memory. None of that is done, now or on an
+    /// error; [`replay`](Backend::replay) does all of it, as often as it is called, with the same sizes and numbers and in the same
+    /// memory. What `body` does in the host's memory happens. Other threads wait with what they have for this device until `body`
+    /// returns, so it must not wait for them.
+    ///
+    /// # Errors
+    /// [`Error::Unrecordable`] where this backend records nothing, without a call of `body`; and where `body` has the device
+    /// allocate, wait, read, be written from the host, record or replay, or use a kernel that was never used before: that
+    /// operation has then returned the same error to `body`.
+    fn record(&self, _body: &mut dyn FnMut()) -> Result<Recording> {
+        Err(Error::Unrecordable { what: "a processor does at once what it is given" })
+    }
+
+    /// Does what a recording of this device's holds.
+    ///
+    /// # Errors
+    /// [`Error::Elsewhere`] for another device's; [`Error::Unrecordable`] within a recording.
+    fn replay(&self, _recording: &Recording) -> Result<()> {
+        Err(Error::Elsewhere { op: "replay", operand: "what was recorded" })
+    }
 
     /// Runs `body` where the device's operations start fastest: the CPU backend runs it on one of its own threads,
     /// which saves waking them for every operation. Meant for a whole forward pass.

@@ -80,6 +80,12 @@ pub enum Error {
         /// Why, and what to do.
         what: String,
     },
+    /// What should have been recorded cannot be: none of it was done, and nothing is kept of it.
+    #[error("cannot record: {what}. Nothing of it was done")]
+    Unrecordable {
+        /// What in it.
+        what: &'static str,
+    },
     /// The sizes contradict each other.
     #[error("{op}: {what}")]
     Geometry {

@@ -48,6 +48,7 @@ mod error;
 mod geometry;
 mod open;
 mod prepared;
+mod recording;
 
 pub use activation::{Activation, GradientFrom};
 pub use backend::{ArgMaxOutput, Backend, EltwiseOp, Epilogue, ReduceOp};
@@ -65,3 +66,4 @@ pub use geometry::{
 };
 pub use open::{Device, open};
 pub use prepared::{BackwardData, Convolution, Deconvolution};
+pub use recording::Recording;

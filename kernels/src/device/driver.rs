@@ -2,16 +2,24 @@
 
 use std::ffi::c_void;
 
+use super::recording::{Recorder, RecordingId};
 use super::source::Module;
 use crate::error::Result;
 
 /// An address in a device's memory.
 pub(crate) type Address = u64;
 
+/// In bytes: as CUDA's own allocations lie, and more than any vector or copy asks for.
+pub(crate) const ALIGNMENT: usize = 256;
+
 /// Extents of a grid or of a block.
 pub(crate) type Extents = [u32; 3];
 
 /// A device, below the level of operations. Work is done in the order in which it is given; it may return before it is done.
+///
+/// Between [`begin`](Driver::begin) and [`end`](Driver::end), copies within the device and kernels are taken down and not done;
+/// all else is refused. Each operation takes its turn at the [`Recorder`], but [`free`](Driver::free) and
+/// [`forget`](Driver::forget), which the recorder itself calls.
 pub(crate) trait Driver: Send + Sync {
     /// The device, in words.
     fn name(&self) -> String;
@@ -22,13 +30,20 @@ pub(crate) trait Driver: Send + Sync {
     /// Whether its tensor cores know TF32.
     fn has_tf32(&self) -> bool;
 
-    /// `len` floats, all zero.
-    fn allocate(&self, len: usize) -> Result<Address>;
+    /// Who records, and what recordings there are.
+    fn recorder(&self) -> &Recorder;
 
-    /// Gives back what [`allocate`](Driver::allocate) gave.
-    fn free(&self, address: Address);
+    /// Zeros: an address for each of `lens` lengths, all of one allocation, each a multiple of [`ALIGNMENT`] bytes from its
+    /// beginning. No address is given twice, also of lengths that are 0.
+    fn allocate(&self, lens: &[usize]) -> Result<Vec<Address>>;
 
-    /// Copies to the device.
+    /// Gives back what one call of [`allocate`](Driver::allocate) gave, in its order.
+    fn free(&self, addresses: &[Address]);
+
+    /// Says that what `len` floats hold will not be read before it is written.
+    fn discard(&self, _address: Address, _len: usize) {}
+
+    /// Copies to the device. `values` are taken when it returns, but may be under way still.
     fn write(&self, address: Address, values: &[f32]) -> Result<()>;
 
     /// Copies from the device, when all work given before is done.
@@ -42,6 +57,18 @@ pub(crate) trait Driver: Send + Sync {
 
     /// Waits until all work is done.
     fn synchronize(&self) -> Result<()>;
+
+    /// From here on, this thread's work is taken down.
+    fn begin(&self) -> Result<()>;
+
+    /// Ends that; keeps what was taken down under this number, unless there is none.
+    fn end(&self, kept: Option<RecordingId>) -> Result<()>;
+
+    /// Does what was taken down.
+    fn replay(&self, recording: RecordingId) -> Result<()>;
+
+    /// Forgets it.
+    fn forget(&self, recording: RecordingId);
 }
 
 /// A kernel with all that it needs. Only [`Call`](super::call::Call) makes one, from values that live while it runs.

@@ -15,6 +15,7 @@ mod emulate;
 mod gemm;
 mod memory;
 mod operations;
+mod recording;
 mod source;
 mod winograd;
 
@@ -24,6 +25,7 @@ pub use gemm::GemmVersion;
 pub use memory::DeviceBuffer;
 
 pub(crate) use convolution::Prepared;
+pub(crate) use recording::Recorded;
 
 use std::sync::{Arc, Mutex};
 
@@ -59,7 +61,7 @@ impl DeviceBackend {
     /// kernel that does what it must not is an error that names it.
     #[cfg(feature = "emulate")]
     pub fn emulated() -> Result<Self> {
-        Self::with_driver(Arc::new(emulate::Emulator))
+        Self::with_driver(Arc::new(emulate::Emulator::default()))
     }
 
     /// An NVIDIA GPU, counted from 0. Kernels are compiled when they are first used, and kept in the cache folder

@@ -9,6 +9,7 @@ use super::convolution::{Operands, Pass, Plan, Prepared, result_len};
 use super::driver::Address;
 use super::gemm::Epilogue;
 use super::memory::DeviceBuffer;
+use super::recording::Recorded;
 use super::source::{
     ACTIVATION, ARGMAX, BATCH_NORMALIZATION, CHANNELWISE, COPY, ELTWISE, EMBED, IM2COL, LRN, LSTM, NORMALIZE,
     POOLING, RESIZE, ROWS, SOFTMAX, SUMS, VECTOR,
@@ -23,6 +24,7 @@ use crate::geometry::{
     PoolGeometry, PoolMethod, RowsGeometry,
 };
 use crate::prepared::{BackwardData, Convolution, Deconvolution, MadeFor};
+use crate::recording::Recording;
 
 /// The most parts into which a sum over a whole array is cut.
 pub(crate) const PARTS: usize = 256;
@@ -37,6 +39,18 @@ impl Backend for DeviceBackend {
 
     fn allocate(&self, len: usize) -> Result<Buffer> {
         DeviceBuffer::zeroed(&self.driver, len).map(Buffer::Device)
+    }
+
+    fn allocate_all(&self, lens: &[usize]) -> Result<Vec<Buffer>> {
+        let parts = DeviceBuffer::all_zeroed(&self.driver, lens)?;
+        Ok(parts.into_iter().map(Buffer::Device).collect())
+    }
+
+    fn discard(&self, buffer: &mut Buffer) -> Result<()> {
+        let len = buffer.len();
+        let target = self.take_mut("discard", "the buffer", buffer, len)?;
+        self.driver.discard(target.address(), len);
+        Ok(())
     }
 
     fn write(&self, buffer: &mut Buffer, start: usize, values: &[f32]) -> Result<()> {
@@ -58,6 +72,17 @@ impl Backend for DeviceBackend {
 
     fn synchronize(&self) -> Result<()> {
         self.driver.synchronize()
+    }
+
+    fn record(&self, body: &mut dyn FnMut()) -> Result<Recording> {
+        Ok(Recording { recorded: Recorded::new(&self.driver, body)? })
+    }
+
+    fn replay(&self, recording: &Recording) -> Result<()> {
+        if recording.recorded.is_of(&self.driver) {
+            return recording.recorded.replay();
+        }
+        Err(Error::Elsewhere { op: "replay", operand: "what was recorded" })
     }
 
     fn enter(&self, body: &mut (dyn FnMut() + Send)) {

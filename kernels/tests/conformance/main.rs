@@ -11,5 +11,7 @@ mod elementwise;
 mod matrix;
 mod misuse;
 mod pooling;
+#[cfg(any(feature = "cuda", feature = "emulate"))]
+mod recording;
 mod shapes;
 mod support;

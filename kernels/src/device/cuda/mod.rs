@@ -2,28 +2,55 @@
 
 mod cache;
 mod compile;
+mod graph;
+mod memory;
+mod ring;
+mod staging;
+mod stream;
 
 pub use compile::{KernelReport, compile_reports};
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_int, c_void};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::{result, sys};
 
+use graph::Graph;
+use staging::Staging;
+use stream::Stream;
+
 use super::driver::{Address, Driver, Launch};
+use super::recording::{Recorder, RecordingId};
 use super::source::Module;
 use crate::error::{Error, Result};
 
-/// A GPU with its primary context. Everything goes through the default stream, in order.
+/// What the driver says to a call.
+type Outcome<T> = std::result::Result<T, result::DriverError>;
+
+/// The oldest driver with all that is used here: of CUDA 11.4.
+const OLDEST_DRIVER: c_int = 11_040;
+
+/// A GPU with its primary context. Kernels and copies within the device go through one queue, in order; what comes from the
+/// host, through another beside it (`staging.rs`).
 pub(crate) struct Cuda {
     number: u32,
     name: String,
-    device: sys::CUdevice,
-    context: sys::CUcontext,
     architecture: String,
     multiprocessors: u32,
+    recorder: Recorder,
+    // From here on dropped in this order, each while the context is still there.
+    graphs: Mutex<HashMap<RecordingId, Graph>>,
+    staging: Mutex<Staging>,
+    compute: Stream,
     loaded: Mutex<Loaded>,
+    context: Context,
+}
+
+/// A device's primary context, held.
+struct Context {
+    device: sys::CUdevice,
+    handle: sys::CUcontext,
 }
 
 /// Modules and kernels that have been used, by name.
@@ -47,6 +74,18 @@ impl Cuda {
             return Err(refused("there is no libcuda: NVIDIA's driver is not installed".to_owned()));
         }
         compile::check().map_err(refused)?;
+        let mut version = 0;
+        // SAFETY: the pointer is to an integer; every driver has the call.
+        unsafe { sys::cuDriverGetVersion(&raw mut version) }
+            .result()
+            .map_err(|error| refused(text(error)))?;
+        if version < OLDEST_DRIVER {
+            return Err(refused(format!(
+                "NVIDIA's driver is for CUDA {}; update it to one for {} or later",
+                Version(version),
+                Version(OLDEST_DRIVER)
+            )));
+        }
         let said = |error: result::DriverError| Error::Device { device: named(number), what: text(error) };
         result::init().map_err(said)?;
         let count = result::device::get_count().map_err(said)?;
@@ -68,35 +107,39 @@ impl Cuda {
             )));
         }
         let name = result::device::get_name(device).map_err(said)?;
-        // SAFETY: the device is the driver's; the context is released when this is dropped.
-        let context = unsafe { result::primary_ctx::retain(device) }.map_err(said)?;
+        let context = Context::hold(device).map_err(said)?;
+        context.enter().map_err(said)?;
         Ok(Self {
             number,
             name,
-            device,
-            context,
             architecture: format!("sm_{major}{minor}"),
             multiprocessors: multiprocessors as u32,
+            recorder: Recorder::default(),
+            graphs: Mutex::default(),
+            staging: Mutex::new(Staging::new().map_err(said)?),
+            compute: Stream::new().map_err(said)?,
             loaded: Mutex::default(),
+            context,
         })
     }
 
     /// Makes the context this thread's.
     fn enter(&self) -> Result<()> {
-        // SAFETY: the context is retained as long as `self` lives.
-        unsafe { result::ctx::set_current(self.context) }.map_err(|error| self.said(error))
+        self.context.enter().map_err(|error| self.said(error))
     }
 
     fn said(&self, error: result::DriverError) -> Error {
         Error::Device { device: named(self.number), what: text(error) }
     }
 
-    /// A kernel, compiled and loaded when it is first asked for.
-    fn kernel(&self, module: &'static Module, kernel: &'static str) -> Result<sys::CUfunction> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&function) = loaded.kernels.get(kernel) {
-            return Ok(function);
-        }
+    /// A kernel that was used before.
+    fn loaded(&self, kernel: &'static str) -> Option<sys::CUfunction> {
+        lock(&self.loaded).kernels.get(kernel).copied()
+    }
+
+    /// A kernel, compiled and loaded.
+    fn load(&self, module: &'static Module, kernel: &'static str) -> Result<sys::CUfunction> {
+        let mut loaded = lock(&self.loaded);
         let failed = |error| Error::Kernel { kernel, file: module.file(), what: text(error) };
         let handle = if let Some(&handle) = loaded.modules.get(module.name) {
             handle
@@ -132,71 +175,169 @@ impl Driver for Cuda {
         self.architecture != "sm_75"
     }
 
-    fn allocate(&self, len: usize) -> Result<Address> {
+    fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    fn allocate(&self, lens: &[usize]) -> Result<Vec<Address>> {
+        let _turn = self.recorder.unrecorded("it allocates memory")?;
         self.enter()?;
-        let bytes = len.saturating_mul(size_of::<f32>());
-        // SAFETY: a buffer frees it.
-        let address = unsafe { result::malloc_sync(bytes) }.map_err(|error| match error.0 {
+        let (places, bytes) = memory::places(lens).ok_or(Error::Memory { bytes: usize::MAX })?;
+        let start = memory::allocate(&self.compute, bytes).map_err(|error| match error.0 {
             sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => Error::Memory { bytes },
             _ => self.said(error),
         })?;
-        // SAFETY: so many bytes were just allocated there.
-        unsafe { result::memset_d8_sync(address, 0, bytes) }.map_err(|error| self.said(error))?;
-        Ok(address)
+        Ok(places.into_iter().map(|place| start + place as Address).collect())
     }
 
-    fn free(&self, address: Address) {
-        // There is nobody to tell of a failure: the memory is then the process's, until it ends.
-        if self.enter().is_ok() {
-            // SAFETY: allocated here, and freed by its buffer alone; the driver waits for kernels that use it.
-            let _ = unsafe { result::free_sync(address) };
+    fn free(&self, addresses: &[Address]) {
+        // The first is that of the allocation.
+        if let (Some(&start), Ok(())) = (addresses.first(), self.enter()) {
+            memory::free(&self.compute, start);
         }
     }
 
     fn write(&self, address: Address, values: &[f32]) -> Result<()> {
+        let _turn = self.recorder.unrecorded("it writes from the host")?;
         self.enter()?;
-        // SAFETY: a buffer holds so many floats there.
-        unsafe { result::memcpy_htod_sync(address, values) }.map_err(|error| self.said(error))
-    }
-
-    fn read(&self, address: Address, values: &mut [f32]) -> Result<()> {
-        self.enter()?;
-        // SAFETY: a buffer holds so many floats there.
-        unsafe { result::memcpy_dtoh_sync(values, address) }.map_err(|error| self.said(error))
-    }
-
-    fn copy(&self, from: Address, to: Address, len: usize) -> Result<()> {
-        self.enter()?;
-        // SAFETY: two buffers hold so many floats there.
-        unsafe { result::memcpy_dtod_sync(to, from, len * size_of::<f32>()) }
+        // SAFETY: a buffer holds so many floats there, and its memory is not freed before the queue has come so far.
+        unsafe { lock(&self.staging).upload(&self.compute, address, values) }
             .map_err(|error| self.said(error))
     }
 
-    fn launch(&self, launch: &Launch<'_>) -> Result<()> {
+    fn read(&self, address: Address, values: &mut [f32]) -> Result<()> {
+        let _turn = self.recorder.unrecorded("it reads to the host")?;
         self.enter()?;
-        let function = self.kernel(launch.module, launch.kernel)?;
+        // SAFETY: a buffer holds so many floats there.
+        unsafe { lock(&self.staging).download(&self.compute, address, values) }
+            .map_err(|error| self.said(error))
+    }
+
+    fn copy(&self, from: Address, to: Address, len: usize) -> Result<()> {
+        let mut turn = self.recorder.turn();
+        self.enter()?;
+        let bytes = len * size_of::<f32>();
+        // SAFETY: two buffers hold so many floats there, and their memory is not freed before the queue has come so far, nor
+        // before a recording that names it.
+        let outcome = unsafe { result::memcpy_dtod_async(to, from, bytes, self.compute.handle()) };
+        if outcome.is_err() && turn.is_recording() {
+            turn.refuse("the driver refuses a copy");
+        }
+        outcome.map_err(|error| self.said(error))
+    }
+
+    fn launch(&self, launch: &Launch<'_>) -> Result<()> {
+        let mut turn = self.recorder.turn();
+        self.enter()?;
+        let function = match self.loaded(launch.kernel) {
+            Some(function) => function,
+            None if turn.is_recording() => return Err(turn.refuse("it uses a kernel for the first time")),
+            None => self.load(launch.module, launch.kernel)?,
+        };
         let mut arguments: Vec<*mut c_void> =
             launch.arguments.iter().map(|argument| argument.cast_mut()).collect();
         let [grid, block] = [launch.grid, launch.block].map(|[x, y, z]| (x, y, z));
-        let stream = result::stream::null();
+        let stream = self.compute.handle();
         // SAFETY: the arguments are those of the kernel (the emulator checks their number and sizes), and the driver copies
-        // them; the kernel stays in bounds of its buffers, which the emulator checks too.
-        unsafe { result::launch_kernel(function, grid, block, 0, stream, &mut arguments) }.map_err(|error| {
-            Error::Kernel { kernel: launch.kernel, file: launch.module.file(), what: text(error) }
+        // them; the kernel stays in bounds of its buffers, which the emulator checks too. Their memory is not freed before the
+        // queue has come so far, nor before a recording that names it.
+        let outcome = unsafe { result::launch_kernel(function, grid, block, 0, stream, &mut arguments) };
+        if outcome.is_err() && turn.is_recording() {
+            turn.refuse("the driver refuses a kernel");
+        }
+        outcome.map_err(|error| Error::Kernel {
+            kernel: launch.kernel,
+            file: launch.module.file(),
+            what: text(error),
         })
     }
 
     fn synchronize(&self) -> Result<()> {
+        let _turn = self.recorder.unrecorded("it waits for the device")?;
         self.enter()?;
-        result::ctx::synchronize().map_err(|error| self.said(error))
+        // What comes from the host is waited for in this queue too.
+        self.compute.wait().map_err(|error| self.said(error))
+    }
+
+    fn begin(&self) -> Result<()> {
+        let mut turn = self.recorder.unrecorded("it records again")?;
+        self.enter()?;
+        Graph::begin(&self.compute).map_err(|error| self.said(error))?;
+        turn.begin_recording();
+        Ok(())
+    }
+
+    fn end(&self, kept: Option<RecordingId>) -> Result<()> {
+        let _turn = self.recorder.turn();
+        self.enter()?;
+        let Some(id) = kept else {
+            Graph::abandon(&self.compute);
+            return Ok(());
+        };
+        let graph = Graph::end(&self.compute).map_err(|error| self.said(error))?;
+        lock(&self.graphs).insert(id, graph);
+        Ok(())
+    }
+
+    fn replay(&self, recording: RecordingId) -> Result<()> {
+        let _turn = self.recorder.unrecorded("it replays")?;
+        self.enter()?;
+        // SAFETY: the recorder keeps all memory that was there when it was made until it is forgotten, and memory is not freed
+        // before the queue has come so far.
+        let launched = lock(&self.graphs).get(&recording).map(|graph| unsafe { graph.launch(&self.compute) });
+        launched.unwrap_or(Ok(())).map_err(|error| self.said(error))
+    }
+
+    fn forget(&self, recording: RecordingId) {
+        // Without the context it is the driver's to clear away, when the process ends.
+        match (lock(&self.graphs).remove(&recording), self.enter()) {
+            (Some(graph), Err(_)) => std::mem::forget(graph),
+            (graph, _) => drop(graph),
+        }
     }
 }
 
 impl Drop for Cuda {
     fn drop(&mut self) {
-        // SAFETY: retained once, by `open`.
+        // What is dropped next asks for the context, and for slots that nothing is under way from or to.
+        if self.enter().is_ok() {
+            let _ = self.compute.wait();
+        }
+    }
+}
+
+impl Context {
+    fn hold(device: sys::CUdevice) -> Outcome<Self> {
+        // SAFETY: the device is the driver's.
+        let handle = unsafe { result::primary_ctx::retain(device) }?;
+        Ok(Self { device, handle })
+    }
+
+    /// Makes it this thread's.
+    fn enter(&self) -> Outcome<()> {
+        // SAFETY: it is held as long as `self` lives.
+        unsafe { result::ctx::set_current(self.handle) }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: held once, by `hold`.
         let _ = unsafe { result::primary_ctx::release(self.device) };
     }
+}
+
+/// A version as the driver has it in a number.
+struct Version(c_int);
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0 / 1000, self.0 % 1000 / 10)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn named(number: u32) -> String {
