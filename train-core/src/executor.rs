@@ -79,16 +79,15 @@ impl<'b> Executor<'b> {
         let infos = infos.collect();
         let workspace = constants.iter().chain(&operations);
         let workspace = workspace.map(|step| step.operation.workspace_len()).max().unwrap_or(0);
+        let lens: Vec<usize> = plan.storages.iter().copied().chain([workspace]).collect();
+        let mut buffers = backend.allocate_all(&lens)?;
+        let Some(workspace) = buffers.pop() else { unreachable!("one a length") };
         let mut executor = Self {
             backend,
             operations,
             infos,
-            buffers: plan
-                .storages
-                .iter()
-                .map(|&len| backend.allocate(len).map(Some))
-                .collect::<kernels::Result<_>>()?,
-            workspace: backend.allocate(workspace)?,
+            buffers: buffers.into_iter().map(Some).collect(),
+            workspace,
             shapes: plan.values.iter().map(|value| value.shape.clone()).collect(),
             plan,
             passes: 0,
@@ -260,7 +259,8 @@ impl Prepared {
         if self.empty {
             return Ok(());
         }
-        self.operation.forward(&mut frame).map_err(|source| self.refused(source))
+        let ready = frame.discard_tops();
+        ready.and_then(|()| self.operation.forward(&mut frame)).map_err(|source| self.refused(source))
     }
 
     pub(crate) fn differentiate(&mut self, mut frame: Frame<'_>) -> Result<()> {

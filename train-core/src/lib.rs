@@ -63,4 +63,4 @@ pub use executor::{Executor, StepInfo};
 pub use network::Network;
 pub use params::{Match, MatchReport};
 pub use plan::{Options, Plan};
-pub use training::{Stepped, Trainee, Trainer, TrainingOptions};
+pub use training::{Stepped, Trainee, Trainer, TrainingMemory, TrainingOptions};

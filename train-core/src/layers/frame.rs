@@ -82,8 +82,10 @@ pub(crate) struct Frame<'a> {
 
 /// What a frame has in training besides.
 pub(crate) struct Training<'a> {
-    /// The gradient of each value, by storage, where there is one.
+    /// Memory of gradients: one that is read after the pass has its own, others hand it on.
     pub(crate) diffs: &'a mut [Option<Buffer>],
+    /// By storage: where its gradient is among them. The memory may be longer than the gradient.
+    pub(crate) places: &'a [usize],
     /// By storage: gradients that are zero whatever their memory holds, which saves clearing what is written over.
     pub(crate) cleared: &'a mut [bool],
     /// As long as the longest gradient that was added up so far.
@@ -128,7 +130,14 @@ pub(crate) struct Inputs<'a> {
     plan: &'a Plan,
     step: &'a Step,
     buffers: &'a [Option<Buffer>],
+    gradients: Gradients<'a>,
+}
+
+/// What of gradients a step's inputs show, in training.
+#[derive(Clone, Copy, Default)]
+struct Gradients<'a> {
     diffs: &'a [Option<Buffer>],
+    places: &'a [usize],
     versions: &'a [u64],
 }
 
@@ -136,6 +145,12 @@ pub(crate) struct Inputs<'a> {
 pub(crate) enum Weight {
     Own(Buffer),
     Trained(usize),
+}
+
+impl Training<'_> {
+    fn shown(&self) -> Gradients<'_> {
+        Gradients { diffs: self.diffs, places: self.places, versions: self.versions }
+    }
 }
 
 impl Weight {
@@ -171,6 +186,21 @@ impl Frame<'_> {
         result
     }
 
+    /// Says that what is in the memory of the step's tops counts no more, unless it is computed in place.
+    pub(crate) fn discard_tops(&mut self) -> kernels::Result<()> {
+        let plan = self.plan;
+        for &top in &self.step.tops {
+            let storage = plan.storage(top);
+            let mut read = self.step.bottoms.iter().chain(&self.step.accumulate);
+            if !read.any(|&value| plan.storage(value) == storage)
+                && let Some(buffer) = &mut self.buffers[storage]
+            {
+                self.backend.discard(buffer)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Changes a parameter while the layer runs forward: in training only, and not of a frozen layer.
     pub(crate) fn change_param(
         &mut self,
@@ -186,12 +216,9 @@ impl Frame<'_> {
     }
 
     pub(crate) fn inputs(&self) -> Inputs<'_> {
-        let (diffs, versions) = match &self.training {
-            Some(training) => (&*training.diffs, training.versions),
-            None => (&[][..], &[][..]),
-        };
+        let gradients = self.training.as_ref().map(Training::shown).unwrap_or_default();
         let (backend, plan, step) = (self.backend, self.plan, self.step);
-        Inputs { backend, plan, step, buffers: self.buffers, diffs, versions }
+        Inputs { backend, plan, step, buffers: self.buffers, gradients }
     }
 
     fn change(
@@ -203,12 +230,9 @@ impl Frame<'_> {
         let Some(mut buffer) = self.buffers[storage].take() else {
             unreachable!("a buffer is away only while it is written")
         };
-        let (diffs, versions) = match &self.training {
-            Some(training) => (&*training.diffs, training.versions),
-            None => (&[][..], &[][..]),
-        };
+        let gradients = self.training.as_ref().map(Training::shown).unwrap_or_default();
         let (backend, plan, step) = (self.backend, self.plan, self.step);
-        let inputs = Inputs { backend, plan, step, buffers: self.buffers, diffs, versions };
+        let inputs = Inputs { backend, plan, step, buffers: self.buffers, gradients };
         let result = body(&inputs, &mut buffer, self.workspace);
         self.buffers[storage] = Some(buffer);
         result
@@ -235,11 +259,9 @@ impl Frame<'_> {
     ) -> kernels::Result<()> {
         let want = self.want(of);
         let (Some(training), true) = (&mut self.training, want != Want::Nothing) else { return Ok(()) };
-        let storage = self.plan.storage(match of {
-            Of::Bottom(index) => self.step.bottoms[index],
-            Of::Param(index) => self.step.params[index],
-        });
-        let Some(mut gradient) = training.diffs[storage].take() else {
+        let storage = self.plan.storage(value_of(self.step, of));
+        let place = training.places[storage];
+        let Some(mut gradient) = training.diffs[place].take() else {
             unreachable!("what is wanted has memory, and is away only while it is written")
         };
         let inputs = Inputs {
@@ -247,12 +269,13 @@ impl Frame<'_> {
             plan: self.plan,
             step: self.step,
             buffers: self.buffers,
-            diffs: training.diffs,
-            versions: training.versions,
+            gradients: training.shown(),
         };
-        let cleared = std::mem::take(&mut training.cleared[storage]);
-        let result = body(&inputs, &mut gradient, self.workspace, want == Want::More && !cleared);
-        training.diffs[storage] = Some(gradient);
+        let more = want == Want::More && !training.cleared[storage];
+        let ready = if more { Ok(()) } else { self.backend.discard(&mut gradient) };
+        let result = ready.and_then(|()| body(&inputs, &mut gradient, self.workspace, more));
+        training.cleared[storage] = false;
+        training.diffs[place] = Some(gradient);
         result
     }
 
@@ -262,16 +285,17 @@ impl Frame<'_> {
         of: Of,
         body: impl FnOnce(&Inputs<'_>, &mut Buffer) -> kernels::Result<()>,
     ) -> kernels::Result<()> {
+        let len = self.len(of);
         let mut scratch = self.training.as_mut().and_then(|training| training.scratch.take());
         let result = self.gradient(of, |inputs, gradient, _, more| {
             if !more {
                 return body(inputs, gradient);
             }
-            let len = gradient.len();
             let scratch = match &mut scratch {
                 Some(scratch) if scratch.len() >= len => scratch,
                 other => other.insert(inputs.backend.allocate(len)?),
             };
+            inputs.backend.discard(scratch)?;
             body(inputs, scratch)?;
             inputs.backend.axpy(1.0, len, scratch, gradient)
         });
@@ -287,9 +311,10 @@ impl Frame<'_> {
         of: Of,
         body: impl FnOnce(&Inputs<'_>, &mut Buffer) -> kernels::Result<()>,
     ) -> kernels::Result<()> {
+        let len = self.len(of);
         self.gradient(of, |inputs, gradient, _, more| {
             if !more {
-                inputs.backend.fill(gradient, gradient.len(), 0.0)?;
+                inputs.backend.fill(gradient, len, 0.0)?;
             }
             body(inputs, gradient)
         })
@@ -297,13 +322,19 @@ impl Frame<'_> {
 
     /// The gradient of top 0 is that of the bottom or parameter.
     pub(crate) fn pass_on(&mut self, of: Of) -> kernels::Result<()> {
+        let len = self.len(of);
         self.gradient(of, |inputs, gradient, _, more| {
             let dy = inputs.top_gradient(0);
             if more {
-                return inputs.backend.axpy(1.0, gradient.len(), dy, gradient);
+                return inputs.backend.axpy(1.0, len, dy, gradient);
             }
-            inputs.copy(dy, gradient)
+            inputs.copy_first(len, dy, gradient)
         })
+    }
+
+    /// Floats of a gradient that is wanted, whatever its memory has.
+    pub(crate) fn len(&self, of: Of) -> usize {
+        if self.wants(of) { self.plan.storages[self.plan.storage(value_of(self.step, of))] } else { 0 }
     }
 
     fn want(&self, of: Of) -> Want {
@@ -319,7 +350,7 @@ impl Inputs<'_> {
     /// How often a parameter was changed.
     pub(crate) fn version(&self, param: usize) -> u64 {
         let storage = self.plan.storage(self.step.params[param]);
-        self.versions.get(storage).copied().unwrap_or(0)
+        self.gradients.versions.get(storage).copied().unwrap_or(0)
     }
 }
 
@@ -336,7 +367,7 @@ impl<'a> Inputs<'a> {
 
     /// A top's gradient, in a backward pass.
     pub(crate) fn top_gradient(&self, index: usize) -> &'a Buffer {
-        present(self.diffs, self.plan.storage(self.step.tops[index]))
+        present(self.gradients.diffs, self.gradients.places[self.plan.storage(self.step.tops[index])])
     }
 }
 
@@ -375,7 +406,12 @@ impl Inputs<'_> {
 
     /// Copies a whole buffer to the beginning of another.
     pub(crate) fn copy(&self, from: &Buffer, to: &mut Buffer) -> kernels::Result<()> {
-        let len = from.len() as u32;
+        self.copy_first(from.len(), from, to)
+    }
+
+    /// Copies the first `len` floats.
+    pub(crate) fn copy_first(&self, len: usize, from: &Buffer, to: &mut Buffer) -> kernels::Result<()> {
+        let len = len as u32;
         self.backend.transform_tensor(&CopyGeometry::concat(1, len, 1, 0, len), from, to)
     }
 }
@@ -407,6 +443,13 @@ pub(crate) fn at_least(backend: &dyn Backend, buffer: &mut Buffer, len: usize) -
         *buffer = backend.allocate(len)?;
     }
     Ok(())
+}
+
+fn value_of(step: &Step, of: Of) -> ValueId {
+    match of {
+        Of::Bottom(index) => step.bottoms[index],
+        Of::Param(index) => step.params[index],
+    }
 }
 
 fn present(buffers: &[Option<Buffer>], storage: usize) -> &Buffer {

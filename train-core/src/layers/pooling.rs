@@ -115,13 +115,14 @@ pub(super) fn spp(make: &Make<'_>, step: &Step, p: &SppParams) -> Result<Box<dyn
             })
         },
         |(levels, masks, pooled, part), frame| {
+            let len = frame.len(Of::Bottom(0));
             frame.add(Of::Bottom(0), |inputs, dx| {
-                at_least(inputs.backend, part, dx.len())?;
+                at_least(inputs.backend, part, len)?;
                 for ((geometry, copy, _), mask) in levels.iter().zip(masks) {
                     inputs.backend.transform_tensor_backward(copy, inputs.top_gradient(0), false, pooled)?;
                     let mask = if mask.is_empty() { None } else { Some(&*mask) };
                     inputs.backend.pooling_backward(geometry, mask, pooled, part)?;
-                    inputs.backend.axpy(1.0, dx.len(), part, dx)?;
+                    inputs.backend.axpy(1.0, len, part, dx)?;
                 }
                 Ok(())
             })

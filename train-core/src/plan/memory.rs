@@ -6,7 +6,44 @@
 use caffe_proto::net::Net;
 
 use super::{Plan, Step, ValueId};
-use crate::layers;
+use crate::layers::{self, Flow, Want};
+
+/// Which memory each gradient of a backward pass is in.
+#[derive(Debug, Default)]
+pub(crate) struct GradientMemory {
+    /// By storage: the place of its gradient's memory among all. Those that stay have their storage's own number, those that are
+    /// handed on share numbers behind these.
+    pub(crate) places: Vec<usize>,
+    /// Floats of each memory; `None` where there is none.
+    pub(crate) lens: Vec<Option<usize>>,
+}
+
+impl GradientMemory {
+    /// A gradient lives from the step that first writes it, among `flows` from last to first, to the one that made its value;
+    /// then its memory is another's. Of those that are `needed`, those that `stay` are left alone: they are read after the pass or
+    /// written before it.
+    pub(crate) fn assign(plan: &Plan, flows: &[Flow], needed: &[bool], stay: &[bool]) -> Self {
+        let own = plan.storages.len();
+        let mut places: Vec<usize> = (0..own).collect();
+        let mut arena = Arena::default();
+        for (step, flow) in plan.steps.iter().zip(flows).rev() {
+            for (&bottom, &want) in step.bottoms.iter().zip(&flow.bottoms) {
+                let storage = plan.storage(bottom);
+                if want == Want::First && !stay[storage] {
+                    places[storage] = own + arena.take(plan.storages[storage]);
+                }
+            }
+            for &top in &step.tops {
+                if let Some(shared) = places[plan.storage(top)].checked_sub(own) {
+                    arena.give_back(shared);
+                }
+            }
+        }
+        let alone = (0..own).map(|at| (needed[at] && places[at] == at).then_some(plan.storages[at]));
+        let lens = alone.chain(arena.lens.iter().copied().map(Some)).collect();
+        Self { places, lens }
+    }
+}
 
 /// Gives every value a buffer.
 pub(super) fn assign(net: &Net, plan: &mut Plan) {

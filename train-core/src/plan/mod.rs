@@ -14,6 +14,8 @@ use kernels::Activation;
 
 use crate::error::Result;
 
+pub(crate) use memory::GradientMemory;
+
 /// What a forward pass should keep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {

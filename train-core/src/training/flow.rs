@@ -13,6 +13,8 @@ pub(super) struct Flows {
     pub(super) steps: Vec<Flow>,
     /// The storages that need memory for a gradient.
     pub(super) diffs: Vec<bool>,
+    /// Those whose gradient no step writes, or is there before the first: it stays as it is.
+    pub(super) given: Vec<bool>,
 }
 
 /// What flows follow from.
@@ -36,8 +38,11 @@ impl Flows {
     pub(super) fn new(net: &Net, plan: &Plan, wanted: &Wanted<'_>) -> Result<Self> {
         let needs = needs(net, plan, wanted);
         let is_input = is_input(plan);
-        let mut flows =
-            Self { steps: vec![Flow::default(); plan.steps.len()], diffs: vec![false; plan.storages.len()] };
+        let mut flows = Self {
+            steps: vec![Flow::default(); plan.steps.len()],
+            diffs: vec![false; plan.storages.len()],
+            given: vec![true; plan.storages.len()],
+        };
         let mut written = vec![false; plan.storages.len()];
         let mut refused: Vec<Refusal> = Vec::new();
         for &source in wanted.sources {
@@ -66,6 +71,7 @@ impl Flows {
                     }
                 }
                 if want != Want::Nothing {
+                    flows.given[storage] &= want != Want::First;
                     (flows.diffs[storage], written[storage]) = (true, true);
                 }
                 flow.bottoms.push(want);

@@ -6,5 +6,5 @@ mod snapshot;
 mod trainee;
 mod trainer;
 
-pub use trainee::{Trainee, TrainingOptions};
+pub use trainee::{Trainee, TrainingMemory, TrainingOptions};
 pub use trainer::{Stepped, Trainer};

@@ -10,7 +10,7 @@ use crate::executor::{Prepared, in_place, prepare_all};
 use crate::layers::{self, Flow, Frame, Make, Training};
 use crate::optim::{ParamInfo, ParamView};
 use crate::params::Params;
-use crate::plan::{Plan, Step, ValueId};
+use crate::plan::{GradientMemory, Plan, Step, ValueId};
 
 /// What a backward pass should compute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,23 @@ pub struct TrainingOptions {
     /// Blobs whose gradients are given, with [`Trainee::set_gradient`], before each backward pass: what layers that read them
     /// have to say is added. Blobs that are one array under several names, as a Split's tops, have one gradient.
     pub given: Vec<String>,
+}
+
+/// Floats that a net in training takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrainingMemory {
+    /// The blobs' values, all of which a backward pass needs.
+    pub blobs: usize,
+    /// The parameters.
+    pub params: usize,
+    /// The blobs' gradients. Most hand their memory on to the next when they are used up.
+    pub blob_gradients: usize,
+    /// The same, had each memory of its own.
+    pub blob_gradients_apart: usize,
+    /// The parameters' gradients.
+    pub param_gradients: usize,
+    /// Memory that is used within a layer's pass. It grows in the first passes.
+    pub workspace: usize,
 }
 
 /// A net in training: parameters that change, forward passes that keep every value, and backward passes that compute what
@@ -62,7 +79,9 @@ pub struct Trainee<'b> {
     plan: Plan,
     operations: Vec<Prepared>,
     buffers: Vec<Option<Buffer>>,
+    /// By storage, gradients that stay; behind these, memory that others share. `places` says where each storage's is.
     diffs: Vec<Option<Buffer>>,
+    places: Vec<usize>,
     /// By storage: gradients of parameters that are zero whatever their memory holds.
     cleared: Vec<bool>,
     workspace: Buffer,
@@ -113,13 +132,17 @@ impl<'b> Trainee<'b> {
         let operations = prepare_all(backend, &plan.steps, prepare)?;
         let workspace = constants.iter().chain(&operations);
         let workspace = workspace.map(|step| step.operation.workspace_len()).max().unwrap_or(0);
+        let lens: Vec<usize> = plan.storages.iter().copied().chain([workspace]).collect();
+        let mut buffers = backend.allocate_all(&lens)?;
+        let Some(workspace) = buffers.pop() else { unreachable!("one a length") };
         let mut trainee = Self {
             backend,
             operations,
-            buffers: allocate(backend, plan.storages.iter().map(|&len| Some(len)))?,
-            diffs: plan.storages.iter().map(|_| None).collect(),
+            buffers: buffers.into_iter().map(Some).collect(),
+            diffs: Vec::new(),
+            places: Vec::new(),
             cleared: vec![false; plan.storages.len()],
-            workspace: backend.allocate(workspace)?,
+            workspace,
             scratch: None,
             shapes: plan.values.iter().map(|value| value.shape.clone()).collect(),
             flows: Flows::default(),
@@ -160,8 +183,14 @@ impl<'b> Trainee<'b> {
         let wanted =
             Wanted { sources: &sources, learns: &learns, inputs: self.net.force_backward, frozen: &frozen };
         self.flows = Flows::new(&self.net, &self.plan, &wanted)?;
-        let lens = self.plan.storages.iter().zip(&self.flows.diffs);
-        self.diffs = allocate(self.backend, lens.map(|(&len, &needed)| needed.then_some(len)))?;
+        let mut stay = self.flows.given.clone();
+        let inputs = self.plan.inputs.iter().map(|&(_, value)| self.plan.storage(value));
+        inputs.chain(self.first_param..stay.len()).for_each(|storage| stay[storage] = true);
+        let memory = GradientMemory::assign(&self.plan, &self.flows.steps, &self.flows.diffs, &stay);
+        // What there was is given back before as much again is asked for.
+        self.diffs = Vec::new();
+        self.diffs = allocate(self.backend, &memory.lens)?;
+        self.places = memory.places;
         self.cleared.fill(false);
         self.frozen = frozen;
         Ok(())
@@ -309,7 +338,8 @@ impl<'b> Trainee<'b> {
     /// # Errors
     /// The device's.
     pub fn param_gradient(&self, index: usize) -> Result<Option<Vec<f32>>> {
-        let Some(Some(gradient)) = self.diffs.get(self.first_param + index) else { return Ok(None) };
+        let of_params = &self.diffs[self.first_param..][..self.infos.len()];
+        let Some(Some(gradient)) = of_params.get(index) else { return Ok(None) };
         let mut values = vec![0.0; gradient.len()];
         if !self.cleared[self.first_param + index] {
             self.backend.read(gradient, 0, &mut values)?;
@@ -425,7 +455,7 @@ impl<'b> Trainee<'b> {
         let value = kept(&self.plan, name)?;
         self.check_count(name, value, values)?;
         let storage = self.plan.storage(value);
-        match &mut self.diffs[storage] {
+        match &mut self.diffs[self.places[storage]] {
             Some(gradient) if self.given.contains(&value) => Ok(self.backend.write(gradient, 0, values)?),
             _ => Err(Error::NoBlob { name: name.to_owned(), known: Vec::new() }),
         }
@@ -438,7 +468,7 @@ impl<'b> Trainee<'b> {
     pub fn backward(&mut self) -> Result<()> {
         for &(value, weight) in &self.losses {
             let (storage, len) = (self.plan.storage(value), self.plan.values[value].capacity);
-            if let Some(gradient) = &mut self.diffs[storage] {
+            if let Some(gradient) = &mut self.diffs[self.places[storage]] {
                 self.backend.fill(gradient, len, weight)?;
             }
         }
@@ -469,10 +499,27 @@ impl<'b> Trainee<'b> {
     /// [`Error::NoInput`].
     pub fn input_gradient(&self, name: &str) -> Result<Option<Vec<f32>>> {
         let value = self.input(name)?;
-        let Some(gradient) = &self.diffs[self.plan.storage(value)] else { return Ok(None) };
+        let Some(gradient) = &self.diffs[self.places[self.plan.storage(value)]] else { return Ok(None) };
         let mut values = vec![0.0; self.plan.values[value].capacity];
         self.backend.read(gradient, 0, &mut values)?;
         Ok(Some(values))
+    }
+
+    /// What it takes, beside what layers keep for themselves.
+    pub fn memory(&self) -> TrainingMemory {
+        let (blobs, params) = self.plan.storages.split_at(self.first_param);
+        let sum = |diffs: &[Option<Buffer>]| diffs.iter().flatten().map(Buffer::len).sum();
+        let (of_blobs, others) = self.diffs.split_at(self.first_param);
+        let (of_params, shared) = others.split_at(self.infos.len());
+        let apart = (0..self.first_param).filter(|&storage| self.flows.diffs[storage]);
+        TrainingMemory {
+            blobs: blobs.iter().sum(),
+            params: params.iter().sum(),
+            blob_gradients: sum(of_blobs) + sum(shared),
+            blob_gradients_apart: apart.map(|storage| blobs[storage]).sum(),
+            param_gradients: sum(of_params),
+            workspace: self.workspace.len() + self.scratch.as_ref().map_or(0, Buffer::len),
+        }
     }
 
     /// How many layers a backward pass computes gradients of.
@@ -516,6 +563,7 @@ impl<'b> Trainee<'b> {
             pass: self.passes,
             training: Some(Training {
                 diffs: &mut self.diffs,
+                places: &self.places,
                 cleared: &mut self.cleared,
                 scratch: &mut self.scratch,
                 flow,
@@ -574,7 +622,9 @@ fn kept(plan: &Plan, name: &str) -> Result<ValueId> {
         .ok_or_else(|| Error::NoBlob { name: name.to_owned(), known: plan.kept.keys().cloned().collect() })
 }
 
-fn allocate(backend: &dyn Backend, lens: impl Iterator<Item = Option<usize>>) -> Result<Vec<Option<Buffer>>> {
-    let buffers = lens.map(|len| len.map(|len| backend.allocate(len)).transpose());
-    Ok(buffers.collect::<kernels::Result<_>>()?)
+/// Buffers of these lengths, where there are any, out of one allocation.
+fn allocate(backend: &dyn Backend, lens: &[Option<usize>]) -> Result<Vec<Option<Buffer>>> {
+    let present: Vec<usize> = lens.iter().copied().flatten().collect();
+    let mut buffers = backend.allocate_all(&present)?.into_iter();
+    Ok(lens.iter().map(|len| len.and_then(|_| buffers.next())).collect())
 }
