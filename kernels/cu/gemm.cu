@@ -11,6 +11,8 @@ struct Matrix {
     uint32_t outer, inner;
     // Whether four neighbours always lie at multiples of 16 bytes.
     uint32_t aligned;
+    // Where the sum's floats lie side by side in runs only: their length, and floats from one to the next. Else 0.
+    uint32_t run, next_run;
 };
 
 struct Gemm {
@@ -30,7 +32,7 @@ struct Gemm {
 template <int EXTENT, int DEPTH>
 struct Operand {
     Global<const float> from;
-    uint32_t along, down, extent, end, aligned;
+    uint32_t along, down, extent, end, aligned, run, next_run;
 
     template <int N>
     __device__ __forceinline__ void fetch(Shared<float, DEPTH, N>& slice, uint32_t k) const {
@@ -53,10 +55,12 @@ struct Operand {
         } else {
             // Neighbouring threads read along the sum, where the floats lie side by side.
             const int depth = thread % DEPTH;
+            size_t step = size_t(k + depth) * down;
+            if (run) step = size_t((k + depth) / run) * next_run + (k + depth) % run;
 #pragma unroll
             for (int place = thread / DEPTH; place < EXTENT; place += TILE_THREADS / DEPTH) {
                 const bool valid = place < extent && k + depth < end;
-                copy_async(slice[depth], place, from, size_t(place) * along + size_t(k + depth) * down, valid);
+                copy_async(slice[depth], place, from, size_t(place) * along + step, valid);
             }
         }
     }
@@ -84,8 +88,8 @@ __device__ __forceinline__ void gemm(const Gemm& g) {
     const size_t a = size_t(outer) * g.a.outer + size_t(inner) * g.a.inner + size_t(row) * g.a.along;
     const size_t b = size_t(outer) * g.b.outer + size_t(inner) * g.b.inner + size_t(column) * g.b.along;
     Operands<Tile> source = {
-        {g.a.at + a, g.a.along, g.a.down, g.m - row, to, g.a.aligned},
-        {g.b.at + b, g.b.along, g.b.down, g.n - column, to, g.b.aligned},
+        {g.a.at + a, g.a.along, g.a.down, g.m - row, to, g.a.aligned, g.a.run, g.a.next_run},
+        {g.b.at + b, g.b.along, g.b.down, g.n - column, to, g.b.aligned, g.b.run, g.b.next_run},
     };
     Tile tile;
     multiply_slices(tile, source, memory, from, to);

@@ -9,13 +9,15 @@
 //! | filter | dy | x | output channel | input channel, tap | image, output pixel |
 //!
 //! Going forward, a pixel's place is `pixel · stride − pad` and a tap's `tap · dilation`. On the way back to the data it is
-//! `pixel + pad` and `−tap · dilation`, and only sums that the stride divides are places of dy.
+//! `pixel + pad` and `−tap · dilation`, and only sums that the stride divides are places of dy: [`phases`](super::phases) says
+//! which pixels and taps those are, and makes a product of each kind.
 
 use super::DeviceBackend;
 use super::call::{Parameter, Target};
 use super::driver::Address;
 use super::gemm::{self, Batch, Cut, Epilogue, Matrix, Tile};
 use super::memory::DeviceBuffer;
+use super::phases::Phases;
 use super::source::{
     CONVOLUTION_2D, CONVOLUTION_3D, CONVOLUTION_6D, CONVOLUTION_TF32, DEPTHWISE, GEMM, Module,
 };
@@ -66,7 +68,7 @@ pub(crate) enum Plan {
     Product(Cut),
     /// Where it is.
     Depthwise,
-    /// As a batch of plain products: an image's pixels are columns.
+    /// As a batch of plain products: an image's pixels are columns, or on the way to the weights steps of the sum.
     Pointwise(Cut),
     Winograd(Winograd),
 }
@@ -85,11 +87,19 @@ impl Plan {
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Walk {
+    count: u32,
     extent: [u32; MAX_SPATIAL],
-    inner: u32,
-    start: [i32; MAX_SPATIAL],
     scale: [i32; MAX_SPATIAL],
     outer: u32,
+    other: [u32; MAX_SPATIAL],
+    other_outer: u32,
+}
+
+impl Walk {
+    /// Along each axis, every so manieth position only.
+    fn every(self, step: [u32; MAX_SPATIAL]) -> Self {
+        Self { other: std::array::from_fn(|axis| self.other[axis] * step[axis]), ..self }
+    }
 }
 
 /// `Convolution` of cu/convolution.cuh.
@@ -97,23 +107,20 @@ struct Walk {
 #[derive(Clone, Copy)]
 struct Product {
     m: u32,
-    n: u32,
-    k: u32,
     columns: Walk,
     steps: Walk,
+    start: [i32; MAX_SPATIAL],
+    phases: Phases,
     extent: [i32; MAX_SPATIAL],
     stride: [i32; MAX_SPATIAL],
-    divisor: [i32; MAX_SPATIAL],
     image: Address,
     rows: Address,
     row_stride: u32,
-    row_outer: u32,
     image_group: u32,
     row_group: u32,
     result_group: u32,
     result: Address,
     result_row: u32,
-    result_outer: u32,
     splits: u32,
     part: u32,
     part_stride: u32,
@@ -174,7 +181,11 @@ impl DeviceBackend {
             return Plan::Depthwise;
         }
         let groups = geometry.group as usize;
-        if pass != Pass::Filter && ConvAlgorithm::Pointwise.supports(geometry) {
+        let pointwise = ConvAlgorithm::Pointwise.supports(geometry);
+        if pointwise && pass == Pass::Filter && (free || forced(ConvAlgorithm::Pointwise)) {
+            return Plan::Pointwise(cut(extents(geometry, pass), groups));
+        }
+        if pointwise && pass != Pass::Filter {
             let [m, n, k] = extents(geometry, pass);
             let batch = geometry.batch as usize;
             let separate = cut([m, n / batch.max(1), k], batch * groups);
@@ -191,7 +202,8 @@ impl DeviceBackend {
         {
             return Plan::Winograd(winograd);
         }
-        Plan::Product(cut(extents(geometry, pass), groups))
+        let phases = phases(geometry, pass).number() as usize;
+        Plan::Product(cut(extents(geometry, pass), groups * phases))
     }
 
     pub(crate) fn convolution_pass(
@@ -209,7 +221,8 @@ impl DeviceBackend {
         }
     }
 
-    /// Images and groups are a batch of products: channels by channels times channels by pixels.
+    /// Groups are a batch of products. On the way to the weights channels by pixels times pixels by channels, of all images; else
+    /// images are a batch too, of channels by channels times channels by pixels.
     fn pointwise(
         &self,
         geometry: &ConvGeometry,
@@ -217,15 +230,28 @@ impl DeviceBackend {
         cut: &Cut,
         operands: &Operands<'_>,
     ) -> Result<()> {
-        let [m, _, k] = extents(geometry, pass).map(|extent| extent as u32);
+        let [m, n, k] = extents(geometry, pass).map(|extent| extent as u32);
         let pixels = geometry.input_pixels() as u32;
         let (rows, image) = (operands.rows, operands.image);
-        let batch = Batch {
-            sizes: [m, pixels, k],
-            a: Matrix::new(rows.address(), [m, k], pass == Pass::Data).stepping(0, m * k),
-            b: Matrix::new(image.address(), [pixels, k], true)
-                .stepping(geometry.group * k * pixels, k * pixels),
-            counts: [geometry.batch, geometry.group],
+        let batch = if pass == Pass::Filter {
+            let channels = |buffer: &DeviceBuffer, of_group: u32| {
+                Matrix::in_runs(buffer.address(), of_group, pixels, geometry.group * of_group * pixels)
+                    .stepping(0, of_group * pixels)
+            };
+            Batch {
+                sizes: [m, n, k],
+                a: channels(rows, m),
+                b: channels(image, n),
+                counts: [1, geometry.group],
+            }
+        } else {
+            Batch {
+                sizes: [m, pixels, k],
+                a: Matrix::new(rows.address(), [m, k], pass == Pass::Data).stepping(0, m * k),
+                b: Matrix::new(image.address(), [pixels, k], true)
+                    .stepping(geometry.group * k * pixels, k * pixels),
+                counts: [geometry.batch, geometry.group],
+            }
         };
         let mut call = self.call(&GEMM, gemm::kernel(cut.tile));
         call.reads(rows);
@@ -253,13 +279,13 @@ impl DeviceBackend {
             epilogue: operands.epilogue,
             ..product(geometry, pass)
         };
-        let divided = product.divisor != [1; MAX_SPATIAL];
-        let (module, kernel) = kernel(cut.tile, geometry.rank, divided);
+        let (module, kernel) = kernel(cut.tile, geometry.rank);
         let mut call = self.call(module, kernel).value(&product);
         call.reads(operands.image);
         call.reads(operands.rows);
         call.writes(target, if parts { cut.workspace_len(len) } else { len });
-        call.launch([cut.tiles[0], cut.tiles[1], geometry.group * cut.splits], 256)?;
+        let across = cut.tiles[0] * product.phases.number();
+        call.launch([across, cut.tiles[1], geometry.group * cut.splits], 256)?;
         self.add_parts(cut, operands.epilogue, operands.result, operands.workspace, len)
     }
 
@@ -290,34 +316,42 @@ impl DeviceBackend {
     }
 }
 
-/// Rows, columns and sums of one group's product.
+/// The phases of a pass: several where it goes back through a stride.
+fn phases(geometry: &ConvGeometry, pass: Pass) -> Phases {
+    if pass != Pass::Data {
+        return Phases::one();
+    }
+    let ConvGeometry { input, stride, dilation, .. } = geometry;
+    let axes = |values, rest| last_axes(geometry, values, rest);
+    Phases::new(axes(input, 1), axes(stride, 1), axes(dilation, 1))
+}
+
+/// Rows, columns and sums of one product: a group's, and of its largest phase.
 fn extents(geometry: &ConvGeometry, pass: Pass) -> [usize; 3] {
     let (inputs, outputs, taps) = (geometry.group_inputs(), geometry.group_outputs(), geometry.taps());
     let batch = geometry.batch as usize;
-    let (seen, made) = (batch * geometry.input_pixels(), batch * geometry.output_pixels());
+    let made = batch * geometry.output_pixels();
     match pass {
         Pass::Forward => [outputs, made, inputs * taps],
-        Pass::Data => [inputs, seen, outputs * taps],
+        Pass::Data => {
+            let axes = |extents| last_axes(geometry, extents, 1);
+            let [pixels, taps] =
+                phases(geometry, pass).largest(axes(&geometry.input), axes(&geometry.kernel));
+            [inputs, batch * pixels, outputs * taps]
+        }
         Pass::Filter => [outputs, inputs * taps, made],
     }
 }
 
-fn kernel(tile: Tile, rank: u32, divided: bool) -> (&'static Module, &'static str) {
-    match (tile, rank, divided) {
-        (Tile::Tf32, _, false) => (&CONVOLUTION_TF32, "convolution_tf32"),
-        (Tile::Tf32, _, true) => (&CONVOLUTION_TF32, "convolution_tf32_divided"),
-        (Tile::Large, 1..=2, false) => (&CONVOLUTION_2D, "convolution_128_2d"),
-        (Tile::Large, 1..=2, true) => (&CONVOLUTION_2D, "convolution_128_2d_divided"),
-        (Tile::Small, 1..=2, false) => (&CONVOLUTION_2D, "convolution_64_2d"),
-        (Tile::Small, 1..=2, true) => (&CONVOLUTION_2D, "convolution_64_2d_divided"),
-        (Tile::Large, 3, false) => (&CONVOLUTION_3D, "convolution_128_3d"),
-        (Tile::Large, 3, true) => (&CONVOLUTION_3D, "convolution_128_3d_divided"),
-        (Tile::Small, 3, false) => (&CONVOLUTION_3D, "convolution_64_3d"),
-        (Tile::Small, 3, true) => (&CONVOLUTION_3D, "convolution_64_3d_divided"),
-        (Tile::Large, _, false) => (&CONVOLUTION_6D, "convolution_128_6d"),
-        (Tile::Large, _, true) => (&CONVOLUTION_6D, "convolution_128_6d_divided"),
-        (Tile::Small, _, false) => (&CONVOLUTION_6D, "convolution_64_6d"),
-        (Tile::Small, _, true) => (&CONVOLUTION_6D, "convolution_64_6d_divided"),
+fn kernel(tile: Tile, rank: u32) -> (&'static Module, &'static str) {
+    match (tile, rank) {
+        (Tile::Tf32, _) => (&CONVOLUTION_TF32, "convolution_tf32"),
+        (Tile::Large, 1..=2) => (&CONVOLUTION_2D, "convolution_128_2d"),
+        (Tile::Small, 1..=2) => (&CONVOLUTION_2D, "convolution_64_2d"),
+        (Tile::Large, 3) => (&CONVOLUTION_3D, "convolution_128_3d"),
+        (Tile::Small, 3) => (&CONVOLUTION_3D, "convolution_64_3d"),
+        (Tile::Large, _) => (&CONVOLUTION_6D, "convolution_128_6d"),
+        (Tile::Small, _) => (&CONVOLUTION_6D, "convolution_64_6d"),
     }
 }
 
@@ -327,89 +361,61 @@ fn product(geometry: &ConvGeometry, pass: Pass) -> Product {
     let (inputs, outputs) = (geometry.group_inputs() as u32, geometry.group_outputs() as u32);
     let taps = geometry.taps() as u32;
     let (in_pixels, out_pixels) = (geometry.input_pixels() as u32, geometry.output_pixels() as u32);
-    let (input, output) = (Image::new(geometry, &geometry.input), Image::new(geometry, &geometry.output()));
+    let (in_image, out_image) = (geometry.input_channels * in_pixels, geometry.output_channels * out_pixels);
+    let input = Image::new(geometry, &geometry.input);
+    let output = Image::new(geometry, &geometry.output());
     let kernel = Image::new(geometry, &geometry.kernel);
-    let signed =
-        |values: &[u32; MAX_SPATIAL], rest: i32| last_axes(geometry, &values.map(|value| value as i32), rest);
-    let (stride, dilation) = (signed(&geometry.stride, 0), signed(&geometry.dilation, 0));
-    let pad = signed(&geometry.pad, 0);
-    let negative = |values: [i32; MAX_SPATIAL]| values.map(|value| -value);
-    let none = [0; MAX_SPATIAL];
-    let walk = |image: &Image, start, scale, outer| Walk {
-        extent: image.extent,
-        inner: image.extent.iter().product(),
-        start,
-        scale,
-        outer,
+    let signed = |values: &[u32; MAX_SPATIAL]| last_axes(geometry, &values.map(|value| value as i32), 0);
+    let (stride, dilation) = (signed(&geometry.stride), signed(&geometry.dilation));
+    let pad = signed(&geometry.pad);
+    let before = pad.map(|pad| -pad);
+    let phases = phases(geometry, pass);
+    // Columns and steps; the place of the first column, and the image that is seen.
+    let (columns, steps, start, seen) = match pass {
+        Pass::Forward => (
+            output.walk(geometry.batch, stride, in_image, out_image),
+            kernel.walk(inputs, dilation, in_pixels, taps),
+            before,
+            &input,
+        ),
+        Pass::Data => (
+            input.walk(geometry.batch, [1; MAX_SPATIAL], out_image, in_image).every(phases.stride),
+            kernel.walk(outputs, phases.tap_scale(), out_pixels, inputs * taps).every(phases.period),
+            pad,
+            &output,
+        ),
+        Pass::Filter => (
+            kernel.walk(inputs, dilation, in_pixels, taps),
+            output.walk(geometry.batch, stride, in_image, out_image),
+            before,
+            &input,
+        ),
     };
-    let seen = if pass == Pass::Data { &output } else { &input };
-    let common = Product {
+    let [row_stride, image_group, row_group, result_group, result_row] = match pass {
+        Pass::Forward => [k, inputs * in_pixels, outputs * k, outputs * out_pixels, out_pixels],
+        Pass::Data => [taps, outputs * out_pixels, outputs * inputs * taps, inputs * in_pixels, in_pixels],
+        Pass::Filter => [out_pixels, inputs * in_pixels, outputs * out_pixels, outputs * n, n],
+    };
+    Product {
         m,
-        n,
-        k,
-        columns: walk(&kernel, none, none, 0),
-        steps: walk(&kernel, none, none, 0),
+        columns,
+        steps,
+        start,
+        phases,
         extent: seen.extent.map(|extent| extent as i32),
-        stride: seen.strides(),
-        divisor: [1; MAX_SPATIAL],
+        stride: seen.strides().map(|stride| stride as i32),
         image: 0,
         rows: 0,
-        row_stride: 0,
-        row_outer: 0,
-        image_group: 0,
-        row_group: 0,
-        result_group: 0,
+        row_stride,
+        image_group,
+        row_group,
+        result_group,
         result: 0,
-        result_row: 0,
-        result_outer: 0,
+        result_row,
         splits: 1,
         part: k,
         part_stride: 0,
         epilogue: Epilogue::adding(false),
-    };
-    match pass {
-        Pass::Forward => Product {
-            columns: walk(&output, negative(pad), stride, geometry.input_channels * in_pixels),
-            steps: walk(&kernel, none, dilation, in_pixels),
-            row_stride: k,
-            row_outer: taps,
-            image_group: inputs * in_pixels,
-            row_group: outputs * k,
-            result_group: outputs * out_pixels,
-            result_row: out_pixels,
-            result_outer: geometry.output_channels * out_pixels,
-            ..common
-        },
-        Pass::Data => Product {
-            columns: walk(
-                &input,
-                pad,
-                last_axes(geometry, &[1; MAX_SPATIAL], 0),
-                geometry.output_channels * out_pixels,
-            ),
-            steps: walk(&kernel, none, negative(dilation), out_pixels),
-            divisor: signed(&geometry.stride, 1),
-            row_stride: taps,
-            row_outer: inputs * taps,
-            image_group: outputs * out_pixels,
-            row_group: outputs * inputs * taps,
-            result_group: inputs * in_pixels,
-            result_row: in_pixels,
-            result_outer: geometry.input_channels * in_pixels,
-            ..common
-        },
-        Pass::Filter => Product {
-            columns: walk(&kernel, negative(pad), dilation, in_pixels),
-            steps: walk(&output, none, stride, geometry.input_channels * in_pixels),
-            row_stride: out_pixels,
-            row_outer: geometry.output_channels * out_pixels,
-            image_group: inputs * in_pixels,
-            row_group: outputs * out_pixels,
-            result_group: outputs * n,
-            result_row: n,
-            result_outer: taps,
-            ..common
-        },
     }
 }
 
@@ -424,12 +430,18 @@ impl Image {
     }
 
     /// Floats from one position to the next along each axis.
-    fn strides(&self) -> [i32; MAX_SPATIAL] {
+    fn strides(&self) -> [u32; MAX_SPATIAL] {
         let mut strides = [1; MAX_SPATIAL];
         for axis in (0..MAX_SPATIAL - 1).rev() {
-            strides[axis] = strides[axis + 1] * self.extent[axis + 1] as i32;
+            strides[axis] = strides[axis + 1] * self.extent[axis + 1];
         }
         strides
+    }
+
+    /// `count` of them, one after the other: `outer` floats of the seen image apart, and `other_outer` of what else is walked
+    /// along.
+    fn walk(&self, count: u32, scale: [i32; MAX_SPATIAL], outer: u32, other_outer: u32) -> Walk {
+        Walk { count, extent: self.extent, scale, outer, other: self.strides(), other_outer }
     }
 }
 

@@ -77,6 +77,8 @@ pub(crate) struct Matrix {
     outer: u32,
     inner: u32,
     aligned: u32,
+    run: u32,
+    next_run: u32,
 }
 
 impl Matrix {
@@ -90,7 +92,17 @@ impl Matrix {
             outer: 0,
             inner: 0,
             aligned: u32::from(extent.is_multiple_of(4) && at.is_multiple_of(16)),
+            run: 0,
+            next_run: 0,
         }
+    }
+
+    /// Of `extent` rows or columns, whose sums come in runs of `run` floats, `next_run` floats apart.
+    pub(crate) fn in_runs(at: Address, extent: u32, run: u32, next_run: u32) -> Self {
+        if run == 1 {
+            return Self { down: next_run, ..Self::new(at, [extent, 1], true) };
+        }
+        Self { along: run, run, next_run, ..Self::new(at, [extent, run], false) }
     }
 
     /// Of a batch: floats from one product to the next.

@@ -15,6 +15,7 @@ mod emulate;
 mod gemm;
 mod memory;
 mod operations;
+mod phases;
 mod recording;
 mod source;
 mod winograd;

@@ -122,6 +122,23 @@ proptest! {
         Case::new(shape.unwrap(), seed).check_all();
     }
 
+    /// Steps with and without a divisor in common with the dilation, kernels and images smaller than a step: pixels that meet
+    /// some taps, or none.
+    #[test]
+    fn strides(
+        batch in 1..=2u32,
+        channels in (1..=2u32, 1..=9u32, 1..=9u32),
+        axes in prop::collection::vec((1..=15u32, 1..=5u32, 1..=9u32, 0..=9u32, 1..=6u32), 1..=3),
+        seed in any::<u64>(),
+    ) {
+        let small = axes.len() > 2;
+        let axes: Vec<_> =
+            axes.into_iter().map(|(i, k, s, p, d)| if small { [i.min(6), k.min(3), s, p, d] } else { [i, k, s, p, d] }).collect();
+        let shape = geometry(batch, channels.into(), &axes);
+        prop_assume!(shape.is_some());
+        Case::new(shape.unwrap(), seed).check_all();
+    }
+
     #[test]
     fn one_by_one(
         batch in 1..=4u32,
@@ -196,6 +213,14 @@ fn large_shapes() {
         (2, [1, 20, 130], square(17, 1, 1, 0)),
         (1, [1, 40, 30], square(29, 3, 2, 1)),
         (1, [1, 40, 30], square(29, 1, 2, 0)),
+        // Large tiles of phases, and sums that are cut into parts.
+        (2, [2, 70, 90], [[23, 4, 2, 1, 1], [24, 3, 2, 2, 1]]),
+        (1, [1, 9, 200], square(14, 7, 2, 3)),
+        // Sums over the pixels of several images, in several parts.
+        (5, [2, 70, 66], square(9, 1, 1, 0)),
+        (33, [1, 12, 80], square(7, 1, 1, 0)),
+        (40, [2, 7, 8], square(1, 1, 1, 0)),
+        (300, [1, 8, 68], square(1, 1, 1, 0)),
         // A tap that no output finds inside the image.
         (1, [2, 1, 1], [[2, 1, 2, 0, 1], [7, 5, 1, 3, 3]]),
         // Rows long enough, and outputs few enough, for channels last.
