@@ -134,16 +134,18 @@ mod tests {
         [rows[0] * columns[0], rows[1] * columns[1]]
     }
 
-    /// The figures of cu/README.md.
+    /// The figures of cu/README.md: conformance tests show that phases give the gradient, and their pixels and taps are what is
+    /// counted here.
     #[test]
-    fn phases_multiply_no_more_than_what_meets() {
+    fn what_meets_is_counted() {
         let square = |size, kernel, stride, pad| {
             ConvGeometry::new(1, [1, 1], &[size; 2], &[kernel; 2])
                 .with_stride(&[stride; 2])
                 .with_pad(&[pad; 2])
         };
-        println!("{:?}", counted(&square(227, 11, 4, 0)));
-        println!("{:?}", counted(&square(56, 3, 2, 1)));
-        println!("{:?}", counted(&square(56, 1, 2, 0)));
+        // AlexNet's conv1, ResNet's 3×3 and 1×1 with stride 2, as they are seen from their input.
+        assert_eq!(counted(&square(227, 11, 4, 0)), [6_235_009, 390_625]);
+        assert_eq!(counted(&square(56, 3, 2, 1)), [28_224, 7_056]);
+        assert_eq!(counted(&square(56, 1, 2, 0)), [3_136, 784]);
     }
 }
