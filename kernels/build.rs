@@ -15,9 +15,19 @@ mod emulate {
     use std::path::{Path, PathBuf};
     use std::{env, fs};
 
-    /// What every kernel is preceded by, and what those of convolution are.
+    /// What every kernel is preceded by.
     const COMMON: [&str; 2] = ["cu/common.cuh", "cu/tiles.cuh"];
-    const CONVOLUTION: &str = "cu/convolution.cuh";
+
+    /// What a file's kernels are preceded by besides: as src/device/source.rs has it.
+    fn preludes(name: &str) -> &'static [&'static str] {
+        match name {
+            _ if name.starts_with("convolution") => &["cu/convolution.cuh"],
+            "dropout" | "pooling" => &["cu/philox.cuh"],
+            "embed" => &["cu/faults.cuh"],
+            _ if name.contains("loss") => &["cu/faults.cuh", "cu/losses.cuh"],
+            _ => &[],
+        }
+    }
 
     pub(super) fn build() {
         let output = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -64,8 +74,7 @@ mod emulate {
             (text.clone(), format!("#line 1 \"{}\"\n{text}\n", here.display()))
         };
         let mut unit = String::from("#include \"cuda_on_cpu.h\"\n\nnamespace {\n\n");
-        let preludes = COMMON.into_iter().chain(name.starts_with("convolution").then_some(CONVOLUTION));
-        for prelude in preludes {
+        for prelude in COMMON.iter().chain(preludes(name)) {
             unit += &read(Path::new(prelude)).1;
         }
         let (text, placed) = read(file);

@@ -13,10 +13,11 @@ KERNEL(scale_forward, 256)
 }
 
 // y = (x − mean·f) / √(variance·f + eps); the mean is taken off first: folded into an offset it would cancel digits. Without
-// a mean, the gradient.
+// a mean, the gradient. f is one over `weight`, 0 where that is 0, and without a weight 1.
 KERNEL(batch_normalization_inference, 256)
-(Axis g, uint32_t count, Global<const float> x, Global<const float> mean, Global<const float> variance, float factor,
- float eps, Global<float> y) {
+(Axis g, uint32_t count, Global<const float> x, Global<const float> mean, Global<const float> variance,
+ Global<const float> weight, float eps, Global<float> y) {
+    const float sum = weight ? float(weight[0]) : 1.0f, factor = sum == 0.0f ? 0.0f : 1.0f / sum;
     for (uint32_t i = first(); i < count; i += step()) {
         const uint32_t channel = channel_of(g, i);
         const float middle = mean ? mean[channel] * factor : 0.0f;

@@ -93,7 +93,9 @@ KERNEL(pooling_expectation, 256)(Pool g, uint32_t count, Global<const float> x, 
 
 // The first element with which the running sum reaches the random share of the whole.
 KERNEL(pooling_draw, 256)
-(Pool g, uint32_t count, Global<const float> x, Global<const float> random, Global<float> y, Global<float> mask) {
+(Pool g, uint32_t count, uint32_t key_low, uint32_t key_high, Global<const uint32_t> clock, Global<const float> x,
+ Global<float> y, Global<float> mask) {
+    const Random random = {key_low, key_high, clock[0], clock[1]};
     for (uint32_t i = first(); i < count; i += step()) {
         const uint32_t column = i % g.output[1], row = i / g.output[1] % g.output[0];
         const size_t plane = size_t(i / g.output[1] / g.output[0]) * g.input[0] * g.input[1];
@@ -102,7 +104,7 @@ KERNEL(pooling_draw, 256)
         for (int r = rows.from; r < rows.to; ++r) {
             for (int c = columns.from; c < columns.to; ++c) total += x[plane + r * int(g.input[1]) + c];
         }
-        const float threshold = random[i] * total;
+        const float threshold = number(random, i) * total;
         float sum = 0.0f, chosen = 0.0f;
         int place = -1;
         bool found = false;

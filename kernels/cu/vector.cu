@@ -1,4 +1,4 @@
-// Arrays as vectors: what optimizers and clipping do with them, and dropout.
+// Arrays as vectors: what optimizers and clipping do with them.
 
 KERNEL(fill, 256)(float value, uint32_t count, Global<float> y) {
     for (uint32_t i = first(); i < count; i += step()) y[i] = value;
@@ -6,13 +6,6 @@ KERNEL(fill, 256)(float value, uint32_t count, Global<float> y) {
 
 KERNEL(axpy, 256)(float alpha, uint32_t count, Global<const float> x, Global<float> y) {
     for (uint32_t i = first(); i < count; i += step()) y[i] += alpha * x[i];
-}
-
-// y = random < ratio ? 0 : x / (1 − ratio).
-KERNEL(dropout, 256)
-(float ratio, uint32_t count, Global<const float> random, Global<const float> x, Global<float> y) {
-    const float factor = 1.0f / (1.0f - ratio);
-    for (uint32_t i = first(); i < count; i += step()) y[i] = random[i] < ratio ? 0.0f : factor * x[i];
 }
 
 // Σ x² of as many equal parts as there are blocks: a thread adds 64 squares in f32, and those sums in

@@ -4,10 +4,12 @@ use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::geometry::{
-    AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry, InnerProductGeometry,
-    InterpGeometry, LrnGeometry, LstmGeometry, NormalizeGeometry, PoolGeometry, RowsGeometry,
+    AccuracyGeometry, AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry,
+    InnerProductGeometry, InterpGeometry, LabelLossGeometry, LrnGeometry, LstmGeometry, NormalizeGeometry,
+    PairLossGeometry, PoolGeometry, RowsGeometry,
 };
 use crate::prepared::{BackwardData, Convolution, Deconvolution};
+use crate::random::Random;
 use crate::recording::Recording;
 
 /// Combines several arrays element by element.
@@ -57,6 +59,11 @@ pub enum ArgMaxOutput {
     IndexAndValue,
 }
 
+/// Who asks for an operation that can meet a value that it cannot work on, such as a label that names no class: any number. A device
+/// reports such a value after the operation has returned, with the number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Site(pub u32);
+
 /// A device: memory, and coarse operations on it, with cuDNN's names where cuDNN has them.
 ///
 /// Arrays are f32 in row-major order, images N×C×H×W. A buffer may be longer than the geometry needs; a shorter one
@@ -91,7 +98,8 @@ pub trait Backend: Send + Sync {
     /// Sets the first `len` floats to `value`.
     fn fill(&self, buffer: &mut Buffer, len: usize, value: f32) -> Result<()>;
 
-    /// Waits until every operation is done.
+    /// Waits until every operation is done. It fails with the first value since the last call that an operation could not work on,
+    /// where operations return before they know: [`Error::Label`](crate::Error::Label), [`Error::Index`](crate::Error::Index).
     fn synchronize(&self) -> Result<()>;
 
     /// Takes down what `body` gives to the device: kernels, and copies within its memory. None of that is done, now or on an
@@ -276,15 +284,14 @@ pub trait Backend: Send + Sync {
     fn im2col_backward(&self, geometry: &ConvGeometry, dy: &Buffer, dx: &mut Buffer) -> Result<()>;
 
     /// Pooling. `mask`, as long as y, receives the place of the chosen element within its plane, as a float (Max and
-    /// StochasticTrain only; −1 where the window was empty). `random`, as long as y, holds numbers in [0, 1) for
-    /// StochasticTrain.
+    /// StochasticTrain only; −1 where the window was empty). StochasticTrain draws number i of `random` for output i.
     fn pooling_forward(
         &self,
         geometry: &PoolGeometry,
         x: &Buffer,
         y: &mut Buffer,
         mask: Option<&mut Buffer>,
-        random: Option<&Buffer>,
+        random: Option<&Random<'_>>,
     ) -> Result<()>;
 
     /// The gradient of a pooling: Max and StochasticTrain give it to the element that the mask names, Average to all of the
@@ -305,7 +312,8 @@ pub trait Backend: Send + Sync {
     /// channels, or 56 pixels a side, are refused.
     fn lrn_backward(&self, geometry: &LrnGeometry, x: &Buffer, dy: &Buffer, dx: &mut Buffer) -> Result<()>;
 
-    /// `y = (x − mean·f) / √(variance·f + eps)` per channel of outer×channels×inner, f being `factor`.
+    /// `y = (x − mean·f) / √(variance·f + eps)` per channel of outer×channels×inner; f is one over `weight`, one float, and 0
+    /// where that is 0 (Caffe's BatchNorm keeps sums, and their weight in its third blob).
     #[expect(clippy::too_many_arguments, reason = "cuDNN's own list")]
     fn batch_normalization_forward_inference(
         &self,
@@ -313,7 +321,7 @@ pub trait Backend: Send + Sync {
         x: Option<&Buffer>,
         mean: &Buffer,
         variance: &Buffer,
-        factor: f32,
+        weight: &Buffer,
         eps: f32,
         y: &mut Buffer,
     ) -> Result<()>;
@@ -350,7 +358,7 @@ pub trait Backend: Send + Sync {
         &self,
         geometry: &AxisGeometry,
         variance: &Buffer,
-        factor: f32,
+        weight: &Buffer,
         eps: f32,
         dy: Option<&Buffer>,
         dx: &mut Buffer,
@@ -526,10 +534,11 @@ pub trait Backend: Send + Sync {
     ) -> Result<()>;
 
     /// Row `index[i]` of `table` (plus `bias`) becomes row i of y: Embed, BatchReindex, Filter. Indices are floats; one
-    /// that names no row is an error.
+    /// that names no row is an error, at once or when the device is [synchronized](Backend::synchronize).
     fn embed_forward(
         &self,
         geometry: &EmbedGeometry,
+        site: Site,
         index: &Buffer,
         table: &Buffer,
         bias: Option<&Buffer>,
@@ -540,6 +549,7 @@ pub trait Backend: Send + Sync {
     fn embed_backward(
         &self,
         geometry: &EmbedGeometry,
+        site: Site,
         index: &Buffer,
         dy: &Buffer,
         dtable: &mut Buffer,
@@ -628,15 +638,87 @@ pub trait Backend: Send + Sync {
         dx: &mut Buffer,
     ) -> Result<()>;
 
-    /// `y = random < ratio ? 0 : x / (1 − ratio)` for the first `len` elements, the numbers being in [0, 1). It is its own
-    /// gradient: with the same numbers, from dy to dx.
+    /// `y = number < ratio ? 0 : x / (1 − ratio)` for the first `len` elements, number i of `random` being element i's. It is its
+    /// own gradient: with the same numbers, from dy to dx.
     fn dropout(
         &self,
         ratio: f32,
         len: usize,
-        random: &Buffer,
+        random: &Random<'_>,
         x: Option<&Buffer>,
         y: &mut Buffer,
+    ) -> Result<()>;
+
+    /// Floats of the totals that a loss's forward pass leaves for its gradient.
+    fn loss_totals_len(&self) -> usize;
+
+    /// The loss of x, samples×classes×inner, and `label`, samples×inner, over the divisor: one float. `matrix`, classes×classes, is
+    /// Infogain's. Labels are floats, rounded towards 0; one that names no class is an error, at once or when the device is
+    /// [synchronized](Backend::synchronize).
+    #[expect(clippy::too_many_arguments, reason = "what the operation has")]
+    fn label_loss_forward(
+        &self,
+        geometry: &LabelLossGeometry,
+        site: Site,
+        x: &Buffer,
+        label: &Buffer,
+        matrix: Option<&Buffer>,
+        loss: &mut Buffer,
+        totals: &mut Buffer,
+    ) -> Result<()>;
+
+    /// The gradient that [`LabelLoss`](crate::LabelLoss) says, times `dloss`, one float. `totals` is as the forward pass of the same
+    /// operands has left it.
+    #[expect(clippy::too_many_arguments, reason = "what the operation has")]
+    fn label_loss_backward(
+        &self,
+        geometry: &LabelLossGeometry,
+        site: Site,
+        x: &Buffer,
+        label: &Buffer,
+        matrix: Option<&Buffer>,
+        dloss: &Buffer,
+        totals: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()>;
+
+    /// The share of right labels: one float; 0 where none counts. `by_class` receives that of each class. `totals` is scratch memory
+    /// of [`loss_totals_len`](Backend::loss_totals_len).
+    #[expect(clippy::too_many_arguments, reason = "what the operation has")]
+    fn accuracy_forward(
+        &self,
+        geometry: &AccuracyGeometry,
+        site: Site,
+        x: &Buffer,
+        label: &Buffer,
+        share: &mut Buffer,
+        by_class: Option<&mut Buffer>,
+        totals: &mut Buffer,
+    ) -> Result<()>;
+
+    /// The loss of two arrays, samples×length, over the divisor: one float. `extra` are SmoothL1's weights inside and outside, as
+    /// long as the arrays, or Contrastive's marks of the samples that are alike.
+    fn pair_loss_forward(
+        &self,
+        geometry: &PairLossGeometry,
+        pair: [&Buffer; 2],
+        extra: [Option<&Buffer>; 2],
+        loss: &mut Buffer,
+        totals: &mut Buffer,
+    ) -> Result<()>;
+
+    /// The gradient of [`pair_loss_forward`](Backend::pair_loss_forward) with respect to one of the two, times `dloss`, one float. A
+    /// cross entropy has one with respect to the first alone. `totals` is as the forward pass of the same operands has left it.
+    #[expect(clippy::too_many_arguments, reason = "what the operation has")]
+    fn pair_loss_backward(
+        &self,
+        geometry: &PairLossGeometry,
+        which: usize,
+        pair: [&Buffer; 2],
+        extra: [Option<&Buffer>; 2],
+        dloss: &Buffer,
+        totals: &Buffer,
+        dx: &mut Buffer,
     ) -> Result<()>;
 
     /// `y += α · x` for the first `len` elements.

@@ -1,5 +1,6 @@
-//! What can go wrong before a kernel runs. Once one runs, nothing can.
+//! What can go wrong before a kernel runs. Once one runs, nothing can, but for values that name nothing.
 
+use crate::backend::Site;
 use crate::cpu::Isa;
 
 /// Why an operation was refused: nothing was written.
@@ -86,6 +87,30 @@ pub enum Error {
         /// What in it.
         what: &'static str,
     },
+    /// A label names no class.
+    #[error("{op}: a label is {value}, and there are {classes} classes: 0 to {}", classes.saturating_sub(1))]
+    Label {
+        /// The operation.
+        op: &'static str,
+        /// Who asked for it.
+        site: Site,
+        /// The first such label.
+        value: f32,
+        /// How many classes there are.
+        classes: u32,
+    },
+    /// An index names no row of a table.
+    #[error("{op}: index {value} names none of {rows} rows")]
+    Index {
+        /// The operation.
+        op: &'static str,
+        /// Who asked for it.
+        site: Site,
+        /// The first such index.
+        value: f32,
+        /// How many rows there are.
+        rows: u32,
+    },
     /// The sizes contradict each other.
     #[error("{op}: {what}")]
     Geometry {
@@ -97,6 +122,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Who asked for the operation that met a value that names nothing.
+    pub fn site(&self) -> Option<Site> {
+        match self {
+            Self::Label { site, .. } | Self::Index { site, .. } => Some(*site),
+            _ => None,
+        }
+    }
+
     /// A [`Error::Geometry`].
     pub(crate) fn geometry(op: &'static str, what: impl Into<String>) -> Self {
         Self::Geometry { op, what: what.into() }

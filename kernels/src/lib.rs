@@ -48,10 +48,11 @@ mod error;
 mod geometry;
 mod open;
 mod prepared;
+mod random;
 mod recording;
 
 pub use activation::{Activation, GradientFrom};
-pub use backend::{ArgMaxOutput, Backend, EltwiseOp, Epilogue, ReduceOp};
+pub use backend::{ArgMaxOutput, Backend, EltwiseOp, Epilogue, ReduceOp, Site};
 pub use buffer::{Buffer, HostBuffer};
 pub use cpu::{ConvAlgorithm, CpuBackend, Isa};
 #[cfg(device)]
@@ -60,10 +61,12 @@ pub use device::{DeviceBackend, DeviceBuffer, GemmVersion, MathMode};
 pub use device::{KernelReport, compile_reports};
 pub use error::{Error, Result};
 pub use geometry::{
-    AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry, InnerProductGeometry,
-    InterpGeometry, LrnGeometry, LrnRegion, LstmGeometry, MAX_AXES, MAX_SPATIAL, NormalizeGeometry,
-    PoolGeometry, PoolMethod, Rounding, RowsGeometry,
+    AccuracyGeometry, AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry,
+    InnerProductGeometry, InterpGeometry, LabelLoss, LabelLossGeometry, LossDivisor, LrnGeometry, LrnRegion,
+    LstmGeometry, MAX_AXES, MAX_SPATIAL, NormalizeGeometry, PairLoss, PairLossGeometry, PoolGeometry,
+    PoolMethod, Rounding, RowsGeometry,
 };
 pub use open::{Device, open};
 pub use prepared::{BackwardData, Convolution, Deconvolution};
+pub use random::{CLOCK_LEN, Random, clock};
 pub use recording::Recording;

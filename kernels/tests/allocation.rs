@@ -8,8 +8,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kernels::{
-    Activation, AxisGeometry, Backend, ConvAlgorithm, ConvGeometry, CopyGeometry, CpuBackend, EltwiseOp,
-    Epilogue, Error, InnerProductGeometry, LrnGeometry, PoolGeometry, PoolMethod,
+    Activation, AxisGeometry, Backend, CLOCK_LEN, ConvAlgorithm, ConvGeometry, CopyGeometry, CpuBackend,
+    EltwiseOp, Epilogue, Error, InnerProductGeometry, LabelLoss, LabelLossGeometry, LossDivisor, LrnGeometry,
+    PoolGeometry, PoolMethod, Random, Site,
 };
 
 struct Counting;
@@ -93,6 +94,14 @@ fn training(cpu: &CpuBackend) -> Result<(), Error> {
     let workspace = cpu.inner_product_backward_data_workspace_len(&product);
     let workspace = workspace.max(cpu.inner_product_backward_filter_workspace_len(&product));
     let mut space = cpu.allocate(workspace)?;
+    let (clock, labels) = (cpu.allocate(CLOCK_LEN)?, cpu.allocate(2 * 28 * 28)?);
+    let loss = LabelLossGeometry {
+        scores: AxisGeometry::around(&shape, 1, 2),
+        loss: LabelLoss::Softmax,
+        ignore_label: Some(1),
+        divisor: LossDivisor::Counted,
+    };
+    let mut totals = cpu.allocate(cpu.loss_totals_len())?;
     let (mut sums, channels) = (cpu.allocate(32)?, AxisGeometry::around(&shape, 1, 2));
     check(cpu, &mut || {
         for (geometry, forward, backward, workspace) in &mut convolutions {
@@ -112,7 +121,9 @@ fn training(cpu: &CpuBackend) -> Result<(), Error> {
         cpu.pooling_backward(&pool, None, &dy, &mut dx)?;
         cpu.eltwise_backward(EltwiseOp::Max, len, 1, &[&x, &x], None, &dx, &mut dy)?;
         cpu.transform_tensor_backward(&CopyGeometry::permute(&shape, &[0, 2, 3, 1]), &dy, true, &mut dx)?;
-        cpu.dropout(0.5, len, &x, Some(&dx), &mut dy)?;
+        cpu.dropout(0.5, len, &Random { key: 1, clock: &clock }, Some(&dx), &mut dy)?;
+        cpu.label_loss_forward(&loss, Site::default(), &x, &labels, None, &mut sums, &mut totals)?;
+        cpu.label_loss_backward(&loss, Site::default(), &x, &labels, None, &x, &totals, &mut dx)?;
         let norm = cpu.sum_of_squares(len, &dy)?;
         cpu.axpy(norm as f32, len, &dy, &mut x)
     })

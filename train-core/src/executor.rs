@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use caffe_proto::net::{Net, Shapes};
-use kernels::{Backend, Buffer};
+use kernels::{Backend, Buffer, CLOCK_LEN, clock};
 
 use crate::error::{Error, Result};
 use crate::layers::{self, Frame, Make, Operation};
@@ -24,6 +24,8 @@ pub struct Executor<'b> {
     shapes: Vec<Vec<usize>>,
     /// Passes begun before this one.
     passes: u64,
+    /// The same where operations read it.
+    clock: Buffer,
 }
 
 /// One step of a pass: a layer that computes something, with those that are computed along with it.
@@ -91,6 +93,7 @@ impl<'b> Executor<'b> {
             shapes: plan.values.iter().map(|value| value.shape.clone()).collect(),
             plan,
             passes: 0,
+            clock: backend.allocate(CLOCK_LEN)?,
         };
         executor.run_constants(constants)?;
         Ok(executor)
@@ -151,6 +154,7 @@ impl<'b> Executor<'b> {
     pub fn forward(&mut self) -> Result<()> {
         let mut outcome = Ok(());
         let backend = self.backend;
+        backend.write(&mut self.clock, 0, &clock(self.passes))?;
         backend.enter(&mut || outcome = (0..self.operations.len()).try_for_each(|at| self.step(at)));
         self.passes += 1;
         outcome
@@ -163,6 +167,7 @@ impl<'b> Executor<'b> {
     pub fn forward_timed(&mut self, observe: &mut (dyn FnMut(usize, Duration) + Send)) -> Result<()> {
         let mut outcome = Ok(());
         let backend = self.backend;
+        backend.write(&mut self.clock, 0, &clock(self.passes))?;
         backend.enter(&mut || {
             outcome = (0..self.operations.len()).try_for_each(|at| {
                 let start = Instant::now();
@@ -184,7 +189,7 @@ impl<'b> Executor<'b> {
     /// The values of a blob after a pass, and its shape.
     ///
     /// # Errors
-    /// [`Error::NoBlob`] for one that is not kept.
+    /// As [`Executor::read`].
     pub fn blob(&self, name: &str) -> Result<(&[usize], Vec<f32>)> {
         let shape = &self.shapes[self.kept(name)?];
         let mut values = vec![0.0; shape.iter().product()];
@@ -195,13 +200,15 @@ impl<'b> Executor<'b> {
     /// Copies a blob's values, as many as `values` takes.
     ///
     /// # Errors
-    /// [`Error::NoBlob`] for one that is not kept.
+    /// [`Error::NoBlob`] for one that is not kept; [`Error::Layer`] for values that a layer cannot work on, which a device tells
+    /// after [`forward`](Self::forward) has returned.
     pub fn read(&self, name: &str, values: &mut [f32]) -> Result<()> {
         let storage = self.plan.storage(self.kept(name)?);
         match &self.buffers[storage] {
-            Some(buffer) => Ok(self.backend.read(buffer, 0, values)?),
+            Some(buffer) => self.backend.read(buffer, 0, values)?,
             None => unreachable!("buffers are away only while a step runs"),
         }
+        synchronize(self.backend, &self.plan, &self.operations)
     }
 
     /// Runs the net on one input and gives its outputs, by name.
@@ -233,7 +240,7 @@ impl<'b> Executor<'b> {
                 buffers: &mut self.buffers,
                 workspace: &mut self.workspace,
                 shapes: &mut self.shapes,
-                pass: 0,
+                clock: &self.clock,
                 training: None,
             })?;
         }
@@ -248,7 +255,7 @@ impl<'b> Executor<'b> {
             buffers: &mut self.buffers,
             workspace: &mut self.workspace,
             shapes: &mut self.shapes,
-            pass: self.passes,
+            clock: &self.clock,
             training: None,
         })
     }
@@ -273,6 +280,16 @@ impl Prepared {
     fn refused(&self, source: kernels::Error) -> Error {
         Error::Layer { layer: self.layer.clone(), kind: self.kind.clone(), source }
     }
+}
+
+/// Waits for a pass, and gives the error of the first layer that met a value that names nothing.
+pub(crate) fn synchronize(backend: &dyn Backend, plan: &Plan, operations: &[Prepared]) -> Result<()> {
+    let Err(error) = backend.synchronize() else { return Ok(()) };
+    let at = error.site().and_then(|site| plan.steps.iter().position(|step| step.layer == site.0 as usize));
+    Err(match at {
+        Some(at) => operations[at].refused(error),
+        None => error.into(),
+    })
 }
 
 /// Prepares all steps, several at a time: packing a layer's weights is seldom enough work for all threads.

@@ -37,6 +37,11 @@ pub(crate) fn batch_normalization_inference(
     });
 }
 
+/// What a BatchNorm's sums are multiplied by: one over their weight, and 0 where that is 0 (batch_norm_layer.cpp).
+pub(crate) fn statistics_factor(weight: f32) -> f32 {
+    if weight == 0.0 { 0.0 } else { 1.0 / weight }
+}
+
 /// `y = (x − μ) / √(σ² + eps)` with the batch's own μ and σ².
 pub(crate) fn batch_normalization_training(
     cpu: &CpuBackend,

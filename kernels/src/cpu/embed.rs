@@ -1,6 +1,7 @@
 //! Rows of a table, looked up by number.
 
 use super::CpuBackend;
+use crate::backend::Site;
 use crate::error::{Error, Result};
 use crate::geometry::EmbedGeometry;
 
@@ -8,13 +9,14 @@ use crate::geometry::EmbedGeometry;
 pub(crate) fn forward(
     cpu: &CpuBackend,
     geometry: &EmbedGeometry,
+    site: Site,
     index: &[f32],
     table: &[f32],
     bias: Option<&[f32]>,
     y: &mut [f32],
 ) -> Result<()> {
     let (rows, length) = (geometry.rows as usize, geometry.length as usize);
-    check("embed_forward", index, rows)?;
+    check("embed_forward", site, index, rows)?;
     cpu.threads.chunks(y, length, 1, |row, y| {
         y.copy_from_slice(&table[index[row] as usize * length..][..length]);
         if let Some(bias) = bias {
@@ -28,11 +30,12 @@ pub(crate) fn forward(
 pub(crate) fn backward(
     cpu: &CpuBackend,
     geometry: &EmbedGeometry,
+    site: Site,
     [index, dy]: [&[f32]; 2],
     dtable: &mut [f32],
 ) -> Result<()> {
     let length = geometry.length as usize;
-    check("embed_backward", index, geometry.rows as usize)?;
+    check("embed_backward", site, index, geometry.rows as usize)?;
     // A task looks at every index, and does those that are its own.
     cpu.threads.chunks(dtable, ROWS * length, 1 + index.len() / ROWS, |block, dtable| {
         let (first, count) = (block * ROWS, dtable.len() / length.max(1));
@@ -50,10 +53,10 @@ pub(crate) fn backward(
 /// Rows of the table in a task of [`backward`].
 const ROWS: usize = 64;
 
-fn check(op: &'static str, index: &[f32], rows: usize) -> Result<()> {
+fn check(op: &'static str, site: Site, index: &[f32], rows: usize) -> Result<()> {
     let valid = |&&index: &&f32| index >= 0.0 && (index as usize) < rows;
     match index.iter().find(|index| !valid(index)) {
-        Some(wrong) => Err(Error::geometry(op, format!("index {wrong} names none of {rows} rows"))),
+        Some(&value) => Err(Error::Index { op, site, value, rows: rows as u32 }),
         None => Ok(()),
     }
 }

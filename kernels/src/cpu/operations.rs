@@ -4,17 +4,19 @@ use super::conv::{ConvAlgorithm, Filters, Operands, Plan, backward_data, backwar
 use super::gemm::Finish;
 use super::{
     CpuBackend, activation, argmax, channelwise, deconv, eltwise, embed, gemm, im2col, inner_product, lrn,
-    lstm, normalize, pooling, resize, rows, softmax, sums, transform, vector,
+    label_loss, lstm, normalize, pair_loss, pooling, random, resize, rows, softmax, sums, transform, vector,
 };
 use crate::activation::{Activation, GradientFrom};
-use crate::backend::{ArgMaxOutput, Backend, EltwiseOp, Epilogue, ReduceOp};
+use crate::backend::{ArgMaxOutput, Backend, EltwiseOp, Epilogue, ReduceOp, Site};
 use crate::buffer::{Buffer, Floats, HostBuffer};
 use crate::error::{Error, Result};
 use crate::geometry::{
-    AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry, InnerProductGeometry,
-    InterpGeometry, LrnGeometry, LstmGeometry, NormalizeGeometry, PoolGeometry, PoolMethod, RowsGeometry,
+    AccuracyGeometry, AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry,
+    InnerProductGeometry, InterpGeometry, LabelLossGeometry, LrnGeometry, LstmGeometry, NormalizeGeometry,
+    PairLossGeometry, PoolGeometry, PoolMethod, RowsGeometry,
 };
 use crate::prepared::{BackwardData, Convolution, Deconvolution, MadeFor};
+use crate::random::{CLOCK_LEN, Random, check_ratio};
 
 impl CpuBackend {
     /// [`Backend::convolution_prepare`] with the algorithm given: for tests and comparisons. It must support the
@@ -382,7 +384,7 @@ impl Backend for CpuBackend {
         x: &Buffer,
         y: &mut Buffer,
         mask: Option<&mut Buffer>,
-        random: Option<&Buffer>,
+        random: Option<&Random<'_>>,
     ) -> Result<()> {
         const OP: &str = "pooling_forward";
         geometry.check(OP)?;
@@ -394,7 +396,7 @@ impl Backend for CpuBackend {
             return Err(Error::geometry(OP, format!("{:?} pooling has no mask", geometry.method)));
         }
         let x = take(OP, "x", x, geometry.input_len())?;
-        let random = take_if(OP, "random", random, len)?;
+        let random = random.map(|random| numbers(OP, random)).transpose()?;
         let mask = mask.map(|mask| take_mut(OP, "mask", mask, len)).transpose()?;
         pooling::forward(self, geometry, x, take_mut(OP, "y", y, len)?, mask, random);
         Ok(())
@@ -451,7 +453,7 @@ impl Backend for CpuBackend {
         x: Option<&Buffer>,
         mean: &Buffer,
         variance: &Buffer,
-        factor: f32,
+        weight: &Buffer,
         eps: f32,
         y: &mut Buffer,
     ) -> Result<()> {
@@ -460,6 +462,7 @@ impl Backend for CpuBackend {
         let x = take_if(OP, "x", x, geometry.len())?;
         let terms = [take(OP, "mean", mean, axis)?, take(OP, "variance", variance, axis)?];
         let y = take_mut(OP, "y", y, geometry.len())?;
+        let factor = channelwise::statistics_factor(take(OP, "weight", weight, 1)?[0]);
         channelwise::batch_normalization_inference(self, geometry, x, terms, [factor, eps], y);
         Ok(())
     }
@@ -506,7 +509,7 @@ impl Backend for CpuBackend {
         &self,
         geometry: &AxisGeometry,
         variance: &Buffer,
-        factor: f32,
+        weight: &Buffer,
         eps: f32,
         dy: Option<&Buffer>,
         dx: &mut Buffer,
@@ -515,6 +518,7 @@ impl Backend for CpuBackend {
         let variance = take(OP, "variance", variance, geometry.axis as usize)?;
         let dy = take_if(OP, "dy", dy, geometry.len())?;
         let dx = take_mut(OP, "dx", dx, geometry.len())?;
+        let factor = channelwise::statistics_factor(take(OP, "weight", weight, 1)?[0]);
         channelwise::batch_normalization_backward_inference(self, geometry, variance, [factor, eps], dy, dx);
         Ok(())
     }
@@ -822,6 +826,7 @@ impl Backend for CpuBackend {
     fn embed_forward(
         &self,
         geometry: &EmbedGeometry,
+        site: Site,
         index: &Buffer,
         table: &Buffer,
         bias: Option<&Buffer>,
@@ -833,12 +838,13 @@ impl Backend for CpuBackend {
         let index = take(OP, "index", index, count)?;
         let table = take(OP, "table", table, rows * length)?;
         let bias = take_if(OP, "bias", bias, length)?;
-        embed::forward(self, geometry, index, table, bias, take_mut(OP, "y", y, count * length)?)
+        embed::forward(self, geometry, site, index, table, bias, take_mut(OP, "y", y, count * length)?)
     }
 
     fn embed_backward(
         &self,
         geometry: &EmbedGeometry,
+        site: Site,
         index: &Buffer,
         dy: &Buffer,
         dtable: &mut Buffer,
@@ -847,7 +853,7 @@ impl Backend for CpuBackend {
         let [count, rows, length] =
             [geometry.count, geometry.rows, geometry.length].map(|extent| extent as usize);
         let operands = [take(OP, "index", index, count)?, take(OP, "dy", dy, count * length)?];
-        embed::backward(self, geometry, operands, take_mut(OP, "dtable", dtable, rows * length)?)
+        embed::backward(self, geometry, site, operands, take_mut(OP, "dtable", dtable, rows * length)?)
     }
 
     fn lstm_unit_forward(
@@ -997,19 +1003,109 @@ impl Backend for CpuBackend {
         &self,
         ratio: f32,
         len: usize,
-        random: &Buffer,
+        random: &Random<'_>,
         x: Option<&Buffer>,
         y: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "dropout";
-        if !(0.0..1.0).contains(&ratio) {
-            return Err(Error::geometry(
-                OP,
-                format!("a ratio of {ratio}: it must be at least 0 and below 1"),
-            ));
-        }
-        let (random, x) = (take(OP, "random", random, len)?, take_if(OP, "x", x, len)?);
-        vector::dropout(self, ratio, random, x, take_mut(OP, "y", y, len)?);
+        check_ratio(ratio)?;
+        let (numbers, x) = (numbers(OP, random)?, take_if(OP, "x", x, len)?);
+        random::dropout(self, ratio, numbers, x, take_mut(OP, "y", y, len)?);
+        Ok(())
+    }
+
+    fn loss_totals_len(&self) -> usize {
+        1
+    }
+
+    fn label_loss_forward(
+        &self,
+        geometry: &LabelLossGeometry,
+        site: Site,
+        x: &Buffer,
+        label: &Buffer,
+        matrix: Option<&Buffer>,
+        loss: &mut Buffer,
+        totals: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "label_loss_forward";
+        let operands = label_operands(OP, geometry, x, label, matrix)?;
+        let (loss, totals) = (take_mut(OP, "loss", loss, 1)?, take_mut(OP, "totals", totals, 1)?);
+        let (sum, counted) = label_loss::forward(geometry, site, operands)?;
+        leave(sum, geometry.divided_by(counted), loss, totals);
+        Ok(())
+    }
+
+    fn label_loss_backward(
+        &self,
+        geometry: &LabelLossGeometry,
+        site: Site,
+        x: &Buffer,
+        label: &Buffer,
+        matrix: Option<&Buffer>,
+        dloss: &Buffer,
+        totals: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "label_loss_backward";
+        let operands = label_operands(OP, geometry, x, label, matrix)?;
+        let factor = factor(take(OP, "dloss", dloss, 1)?, take(OP, "totals", totals, 1)?);
+        let dx = take_mut(OP, "dx", dx, geometry.scores.len())?;
+        label_loss::backward(self, geometry, site, operands, factor, dx)
+    }
+
+    fn accuracy_forward(
+        &self,
+        geometry: &AccuracyGeometry,
+        site: Site,
+        x: &Buffer,
+        label: &Buffer,
+        share: &mut Buffer,
+        by_class: Option<&mut Buffer>,
+        _totals: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "accuracy_forward";
+        let (outer, classes, inner) = geometry.scores.sizes();
+        let operands =
+            [take(OP, "x", x, geometry.scores.len())?, take(OP, "label", label, outer * inner)?];
+        let by_class = by_class.map(|shares| take_mut(OP, "by_class", shares, classes)).transpose()?;
+        let share = take_mut(OP, "share", share, 1)?;
+        share[0] = label_loss::accuracy(geometry, site, operands, by_class)?;
+        Ok(())
+    }
+
+    fn pair_loss_forward(
+        &self,
+        geometry: &PairLossGeometry,
+        pair: [&Buffer; 2],
+        extra: [Option<&Buffer>; 2],
+        loss: &mut Buffer,
+        totals: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "pair_loss_forward";
+        let pair = pair_operands(OP, geometry, pair, extra)?;
+        let (loss, totals) = (take_mut(OP, "loss", loss, 1)?, take_mut(OP, "totals", totals, 1)?);
+        let (sum, counted) = pair_loss::forward(geometry, pair);
+        leave(sum, geometry.divided_by(counted), loss, totals);
+        Ok(())
+    }
+
+    fn pair_loss_backward(
+        &self,
+        geometry: &PairLossGeometry,
+        which: usize,
+        pair: [&Buffer; 2],
+        extra: [Option<&Buffer>; 2],
+        dloss: &Buffer,
+        totals: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "pair_loss_backward";
+        geometry.check_backward(OP, which)?;
+        let pair = pair_operands(OP, geometry, pair, extra)?;
+        let factor = factor(take(OP, "dloss", dloss, 1)?, take(OP, "totals", totals, 1)?);
+        let factor = if which == 0 { factor } else { -factor };
+        pair_loss::backward(self, geometry, pair, factor, take_mut(OP, "dx", dx, geometry.len())?);
         Ok(())
     }
 
@@ -1033,6 +1129,47 @@ impl Backend for CpuBackend {
 fn mirrored(geometry: &InnerProductGeometry) -> InnerProductGeometry {
     let InnerProductGeometry { batch, inputs, outputs, transpose } = *geometry;
     InnerProductGeometry { batch, inputs: outputs, outputs: inputs, transpose: !transpose }
+}
+
+/// The numbers of the pass that the clock says.
+fn numbers(op: &'static str, random: &Random<'_>) -> Result<random::Numbers> {
+    Ok(random::Numbers::new(random.key, take(op, "the clock", random.clock, CLOCK_LEN)?))
+}
+
+/// Scores, labels, and the matrix of an Infogain loss.
+fn label_operands<'a>(
+    op: &'static str,
+    geometry: &LabelLossGeometry,
+    x: &'a Buffer,
+    label: &'a Buffer,
+    matrix: Option<&'a Buffer>,
+) -> Result<[&'a [f32]; 3]> {
+    let matrix = take_if(op, "matrix", matrix, geometry.matrix_len(op, matrix.is_some())?)?;
+    let label = take(op, "label", label, geometry.places())?;
+    Ok([take(op, "x", x, geometry.scores.len())?, label, matrix.unwrap_or_default()])
+}
+
+fn pair_operands<'a>(
+    op: &'static str,
+    geometry: &PairLossGeometry,
+    [a, b]: [&'a Buffer; 2],
+    extra: [Option<&'a Buffer>; 2],
+) -> Result<pair_loss::Pair<'a>> {
+    geometry.check(op, extra.map(|extra| extra.is_some()))?;
+    let [first, second] = extra.map(|extra| take_if(op, "extra", extra, geometry.extra_len()));
+    let (a, b) = (take(op, "a", a, geometry.len())?, take(op, "b", b, geometry.len())?);
+    Ok(pair_loss::Pair { a, b, extra: [first?, second?] })
+}
+
+/// What a loss's forward pass leaves.
+fn leave(sum: f64, divisor: u32, loss: &mut [f32], totals: &mut [f32]) {
+    loss[0] = (sum / f64::from(divisor)) as f32;
+    totals[0] = f32::from_bits(divisor);
+}
+
+/// What a loss's gradient is multiplied by.
+fn factor(dloss: &[f32], totals: &[f32]) -> f64 {
+    f64::from(dloss[0]) / f64::from(totals[0].to_bits().max(1))
 }
 
 /// The first `needed` floats of an operand.

@@ -2,6 +2,7 @@
 
 use super::CpuBackend;
 use super::math;
+use super::random::{Drawn, Numbers};
 use super::threads::Disjoint;
 use crate::geometry::{PoolGeometry, PoolMethod};
 
@@ -15,7 +16,7 @@ pub(crate) fn forward(
     x: &[f32],
     y: &mut [f32],
     mask: Option<&mut [f32]>,
-    random: Option<&[f32]>,
+    random: Option<Numbers>,
 ) {
     let (input, output) = (geometry.input_plane(), geometry.output_plane());
     let window = (geometry.kernel[0] * geometry.kernel[1]) as usize;
@@ -25,7 +26,6 @@ pub(crate) fn forward(
         let x = &x[plane * input..][..input];
         // SAFETY: a plane is one task's.
         let mask = mask.as_ref().map(|mask| unsafe { mask.slice(plane * output, output) });
-        let random = random.map(|random| &random[plane * output..][..output]);
         cpu.level.vectorize(
             #[inline(always)]
             || match (geometry.method, mask) {
@@ -37,7 +37,11 @@ pub(crate) fn forward(
                 (PoolMethod::Max | PoolMethod::Average, _) if rule.reach[1] <= ROW => rule.by_rows(x, y),
                 (PoolMethod::Max | PoolMethod::Average, _) => rule.by_windows(x, y),
                 (PoolMethod::StochasticTest, _) => rule.expectation(x, y),
-                (PoolMethod::StochasticTrain, mask) => rule.draw(x, random.unwrap_or_default(), y, mask),
+                (PoolMethod::StochasticTrain, mask) => {
+                    if let Some(numbers) = random {
+                        rule.draw(x, &mut Drawn::from(numbers, plane * output), y, mask);
+                    }
+                }
             },
         );
     });
@@ -293,12 +297,12 @@ impl Rule {
     }
 
     #[inline(always)]
-    fn draw(&self, x: &[f32], random: &[f32], y: &mut [f32], mut mask: Option<&mut [f32]>) {
+    fn draw(&self, x: &[f32], random: &mut Drawn, y: &mut [f32], mut mask: Option<&mut [f32]>) {
         self.windows(x, |index, rows, columns, window| {
             let width = self.input[1];
             let line = |row: usize| &x[row * width + columns.from..row * width + columns.to];
             let total: f32 = (rows.from..rows.to).flat_map(line).sum();
-            let threshold = random[index] * total;
+            let threshold = random.next() * total;
             let (mut sum, mut chosen) = (0.0, (-1.0, 0.0));
             for (position, value) in window {
                 sum += value;

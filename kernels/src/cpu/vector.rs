@@ -1,4 +1,4 @@
-//! Arrays as vectors: what optimizers and clipping do with them, and dropout.
+//! Arrays as vectors: what optimizers and clipping do with them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -44,25 +44,6 @@ pub(crate) fn sum_of_squares(cpu: &CpuBackend, x: &[f32]) -> f64 {
         parts[part].store(sum.to_bits(), Ordering::Relaxed);
     });
     parts.iter().map(|part| f64::from_bits(part.load(Ordering::Relaxed))).sum()
-}
-
-/// `y = random < ratio ? 0 : x / (1 − ratio)`, which is its own gradient; in place without x.
-pub(crate) fn dropout(cpu: &CpuBackend, ratio: f32, random: &[f32], x: Option<&[f32]>, y: &mut [f32]) {
-    let factor = 1.0 / (1.0 - ratio);
-    cpu.threads.chunks(y, CHUNK, 1, |index, y| {
-        let start = index * CHUNK;
-        if let Some(x) = x {
-            y.copy_from_slice(&x[start..][..y.len()]);
-        }
-        cpu.level.vectorize(
-            #[inline(always)]
-            || {
-                for (y, &random) in y.iter_mut().zip(&random[start..]) {
-                    *y = if random < ratio { 0.0 } else { factor * *y };
-                }
-            },
-        );
-    });
 }
 
 /// Elements whose squares are summed in f32.

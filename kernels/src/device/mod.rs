@@ -10,9 +10,12 @@ mod convolution;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod driver;
+mod embed;
 #[cfg(feature = "emulate")]
 mod emulate;
+mod faults;
 mod gemm;
+mod losses;
 mod memory;
 mod operations;
 mod phases;
@@ -28,10 +31,12 @@ pub use memory::DeviceBuffer;
 pub(crate) use convolution::Prepared;
 pub(crate) use recording::Recorded;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use call::{Call, Target};
 use driver::Driver;
+use faults::Faults;
 use source::Module;
 
 use crate::buffer::Buffer;
@@ -55,6 +60,9 @@ pub struct DeviceBackend {
     algorithm: Option<ConvAlgorithm>,
     /// Partial sums on their way to the host.
     scratch: Mutex<DeviceBuffer>,
+    faults: Faults,
+    /// How often memory was copied to the host.
+    copies: AtomicU64,
 }
 
 impl DeviceBackend {
@@ -88,7 +96,19 @@ impl DeviceBackend {
 
     fn with_driver(driver: Arc<dyn Driver>) -> Result<Self> {
         let scratch = Mutex::new(DeviceBuffer::zeroed(&driver, 2 * operations::PARTS)?);
-        Ok(Self { driver, math: MathMode::default(), algorithm: None, scratch })
+        let (faults, copies) = (Faults::new(&driver)?, AtomicU64::new(0));
+        Ok(Self { driver, math: MathMode::default(), algorithm: None, scratch, faults, copies })
+    }
+
+    /// How often memory was copied to the host, for which the host waits: nothing but that makes a training step leave the device.
+    pub fn copies_to_host(&self) -> u64 {
+        self.copies.load(Ordering::Relaxed)
+    }
+
+    /// Copies to the host from float `start` on, when all work given before is done.
+    fn fetch(&self, buffer: &DeviceBuffer, start: usize, values: &mut [f32]) -> Result<()> {
+        self.copies.fetch_add(1, Ordering::Relaxed);
+        self.driver.read(buffer.address() + operations::bytes(start), values)
     }
 
     fn call<'a>(&'a self, module: &'static Module, kernel: &'static str) -> Call<'a> {

@@ -4,26 +4,28 @@ use std::sync::PoisonError;
 
 use super::DeviceBackend;
 use super::activation::Function;
-use super::call::{Parameter, THREADS, Target};
+use super::call::{Call, Parameter, THREADS, Target};
 use super::convolution::{Operands, Pass, Plan, Prepared, result_len};
 use super::driver::Address;
 use super::gemm::Epilogue;
+use super::losses::TOTALS;
 use super::memory::DeviceBuffer;
 use super::recording::Recorded;
 use super::source::{
-    ACTIVATION, ARGMAX, BATCH_NORMALIZATION, CHANNELWISE, COPY, ELTWISE, EMBED, IM2COL, LRN, LSTM, NORMALIZE,
-    POOLING, RESIZE, ROWS, SOFTMAX, SUMS, VECTOR,
+    ACTIVATION, ARGMAX, BATCH_NORMALIZATION, CHANNELWISE, COPY, DROPOUT, ELTWISE, IM2COL, LRN, LSTM,
+    NORMALIZE, POOLING, RESIZE, ROWS, SOFTMAX, SUMS, VECTOR,
 };
 use crate::activation::{Activation, GradientFrom};
-use crate::backend::{ArgMaxOutput, Backend, EltwiseOp, ReduceOp};
+use crate::backend::{ArgMaxOutput, Backend, EltwiseOp, ReduceOp, Site};
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::geometry::{
-    AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry, InnerProductGeometry,
-    InterpGeometry, LrnGeometry, LrnRegion, LstmGeometry, MAX_AXES, MAX_SPATIAL, NormalizeGeometry,
-    PoolGeometry, PoolMethod, RowsGeometry,
+    AccuracyGeometry, AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry,
+    InnerProductGeometry, InterpGeometry, LabelLossGeometry, LrnGeometry, LrnRegion, LstmGeometry, MAX_AXES,
+    MAX_SPATIAL, NormalizeGeometry, PairLossGeometry, PoolGeometry, PoolMethod, RowsGeometry,
 };
 use crate::prepared::{BackwardData, Convolution, Deconvolution, MadeFor};
+use crate::random::{CLOCK_LEN, GROUP, LANES, Random, check_ratio};
 use crate::recording::Recording;
 
 /// The most parts into which a sum over a whole array is cut.
@@ -61,8 +63,7 @@ impl Backend for DeviceBackend {
 
     fn read(&self, buffer: &Buffer, start: usize, values: &mut [f32]) -> Result<()> {
         let end = start.saturating_add(values.len());
-        let source = self.take("read", "the buffer", buffer, end)?;
-        self.driver.read(source.address() + bytes(start), values)
+        self.fetch(self.take("read", "the buffer", buffer, end)?, start, values)
     }
 
     fn fill(&self, buffer: &mut Buffer, len: usize, value: f32) -> Result<()> {
@@ -71,7 +72,8 @@ impl Backend for DeviceBackend {
     }
 
     fn synchronize(&self) -> Result<()> {
-        self.driver.synchronize()
+        self.driver.synchronize()?;
+        self.faults.take(&*self.driver, |record, words| self.fetch(record, 0, words))
     }
 
     fn record(&self, body: &mut dyn FnMut()) -> Result<Recording> {
@@ -347,19 +349,15 @@ impl Backend for DeviceBackend {
         x: &Buffer,
         y: &mut Buffer,
         mask: Option<&mut Buffer>,
-        random: Option<&Buffer>,
+        random: Option<&Random<'_>>,
     ) -> Result<()> {
         const OP: &str = "pooling_forward";
         geometry.check(OP)?;
         let len = geometry.output_len();
-        if geometry.method == PoolMethod::StochasticTrain && random.is_none() {
-            return Err(Error::geometry(OP, "stochastic pooling in training needs random numbers"));
-        }
         if mask.is_some() && !matches!(geometry.method, PoolMethod::Max | PoolMethod::StochasticTrain) {
             return Err(Error::geometry(OP, format!("{:?} pooling has no mask", geometry.method)));
         }
         let x = self.take(OP, "x", x, geometry.input_len())?;
-        let random = self.take_if(OP, "random", random, len)?;
         let mask = mask.map(|mask| self.take_mut(OP, "mask", mask, len)).transpose()?;
         let (y, count) = (self.take_mut(OP, "y", y, len)?, len as u32);
         let is_global =
@@ -385,7 +383,10 @@ impl Backend for DeviceBackend {
             }
             PoolMethod::StochasticTrain => {
                 let call = self.call(&POOLING, "pooling_draw").value(geometry).count(count as usize);
-                let call = call.input(x).maybe(random);
+                let Some(random) = random else {
+                    return Err(Error::geometry(OP, "stochastic pooling in training needs random numbers"));
+                };
+                let call = self.drawing(OP, call, random)?.input(x);
                 call.output(&y, len).maybe_output(mask.as_ref(), len).over(len)
             }
         }
@@ -450,7 +451,7 @@ impl Backend for DeviceBackend {
         x: Option<&Buffer>,
         mean: &Buffer,
         variance: &Buffer,
-        factor: f32,
+        weight: &Buffer,
         eps: f32,
         y: &mut Buffer,
     ) -> Result<()> {
@@ -460,7 +461,8 @@ impl Backend for DeviceBackend {
         let mean = self.take(OP, "mean", mean, axis)?;
         let variance = self.take(OP, "variance", variance, axis)?;
         let y = self.take_mut(OP, "y", y, len)?;
-        self.normalize_channels(geometry, [Some(mean), Some(variance)], [factor, eps], x, &y)
+        let weight = self.take(OP, "weight", weight, 1)?;
+        self.normalize_channels(geometry, [Some(mean), Some(variance), Some(weight)], eps, x, &y)
     }
 
     fn batch_normalization_forward_training(
@@ -481,8 +483,8 @@ impl Backend for DeviceBackend {
         let call = self.call(&BATCH_NORMALIZATION, "batch_statistics").value(geometry).input(x);
         let call = call.output(&mean_target, axis).output(&variance_target, axis);
         call.blocks(axis, (geometry.outer * geometry.inner) as usize)?;
-        let terms = [self.take(OP, "mean", mean, axis)?, self.take(OP, "variance", variance, axis)?];
-        self.normalize_channels(geometry, terms.map(Some), [1.0, eps], Some(x), &y)
+        let (mean, variance) = (self.take(OP, "mean", mean, axis)?, self.take(OP, "variance", variance, axis)?);
+        self.normalize_channels(geometry, [Some(mean), Some(variance), None], eps, Some(x), &y)
     }
 
     fn batch_normalization_backward(
@@ -511,7 +513,7 @@ impl Backend for DeviceBackend {
         &self,
         geometry: &AxisGeometry,
         variance: &Buffer,
-        factor: f32,
+        weight: &Buffer,
         eps: f32,
         dy: Option<&Buffer>,
         dx: &mut Buffer,
@@ -521,7 +523,8 @@ impl Backend for DeviceBackend {
         let variance = self.take(OP, "variance", variance, geometry.axis as usize)?;
         let dy = self.take_if(OP, "dy", dy, len)?;
         let dx = self.take_mut(OP, "dx", dx, len)?;
-        self.normalize_channels(geometry, [None, Some(variance)], [factor, eps], dy, &dx)
+        let weight = self.take(OP, "weight", weight, 1)?;
+        self.normalize_channels(geometry, [None, Some(variance), Some(weight)], eps, dy, &dx)
     }
 
     fn scale_forward(
@@ -860,39 +863,24 @@ impl Backend for DeviceBackend {
     fn embed_forward(
         &self,
         geometry: &EmbedGeometry,
+        site: Site,
         index: &Buffer,
         table: &Buffer,
         bias: Option<&Buffer>,
         y: &mut Buffer,
     ) -> Result<()> {
-        const OP: &str = "embed_forward";
-        let [count, rows, length] =
-            [geometry.count, geometry.rows, geometry.length].map(|extent| extent as usize);
-        let index = self.take(OP, "index", index, count)?;
-        let table = self.take(OP, "table", table, rows * length)?;
-        let bias = self.take_if(OP, "bias", bias, length)?;
-        let (y, len) = (self.take_mut(OP, "y", y, count * length)?, count * length);
-        self.check_rows(OP, index, geometry)?;
-        let call = self.call(&EMBED, OP).value(geometry).input(index).input(table).maybe(bias);
-        call.output(&y, len).over(len)
+        self.embed(geometry, site, [index, table], bias, y)
     }
 
     fn embed_backward(
         &self,
         geometry: &EmbedGeometry,
+        site: Site,
         index: &Buffer,
         dy: &Buffer,
         dtable: &mut Buffer,
     ) -> Result<()> {
-        const OP: &str = "embed_backward";
-        let [count, rows, length] =
-            [geometry.count, geometry.rows, geometry.length].map(|extent| extent as usize);
-        let index = self.take(OP, "index", index, count)?;
-        let dy = self.take(OP, "dy", dy, count * length)?;
-        let dtable = self.take_mut(OP, "dtable", dtable, rows * length)?;
-        self.check_rows(OP, index, geometry)?;
-        let call = self.call(&EMBED, OP).value(geometry).input(index).input(dy);
-        call.output(&dtable, 0).each(length)
+        self.embed_gradient(geometry, site, [index, dy], dtable)
     }
 
     fn lstm_unit_forward(
@@ -1058,21 +1046,83 @@ impl Backend for DeviceBackend {
         &self,
         ratio: f32,
         len: usize,
-        random: &Buffer,
+        random: &Random<'_>,
         x: Option<&Buffer>,
         y: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "dropout";
-        if !(0.0..1.0).contains(&ratio) {
-            return Err(Error::geometry(
-                OP,
-                format!("a ratio of {ratio}: it must be at least 0 and below 1"),
-            ));
-        }
-        let (random, x) = (self.take(OP, "random", random, len)?, self.take_if(OP, "x", x, len)?);
-        let y = self.take_mut(OP, "y", y, len)?;
-        let call = self.call(&VECTOR, OP).float(ratio).count(len).input(random);
-        call.input_or(x, &y).output(&y, len).over(len)
+        check_ratio(ratio)?;
+        let (x, y) = (self.take_if(OP, "x", x, len)?, self.take_mut(OP, "y", y, len)?);
+        let call = self.drawing(OP, self.call(&DROPOUT, OP), random)?;
+        call.float(ratio).count(len).input_or(x, &y).output(&y, len).over(len.div_ceil(GROUP) * LANES)
+    }
+
+    fn loss_totals_len(&self) -> usize {
+        TOTALS
+    }
+
+    fn label_loss_forward(
+        &self,
+        geometry: &LabelLossGeometry,
+        site: Site,
+        x: &Buffer,
+        label: &Buffer,
+        matrix: Option<&Buffer>,
+        loss: &mut Buffer,
+        totals: &mut Buffer,
+    ) -> Result<()> {
+        self.label_loss(geometry, site, x, label, matrix, loss, totals)
+    }
+
+    fn label_loss_backward(
+        &self,
+        geometry: &LabelLossGeometry,
+        _site: Site,
+        x: &Buffer,
+        label: &Buffer,
+        matrix: Option<&Buffer>,
+        dloss: &Buffer,
+        totals: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        self.label_loss_gradient(geometry, x, label, matrix, dloss, totals, dx)
+    }
+
+    fn accuracy_forward(
+        &self,
+        geometry: &AccuracyGeometry,
+        site: Site,
+        x: &Buffer,
+        label: &Buffer,
+        share: &mut Buffer,
+        by_class: Option<&mut Buffer>,
+        totals: &mut Buffer,
+    ) -> Result<()> {
+        self.accuracy(geometry, site, x, label, share, by_class, totals)
+    }
+
+    fn pair_loss_forward(
+        &self,
+        geometry: &PairLossGeometry,
+        pair: [&Buffer; 2],
+        extra: [Option<&Buffer>; 2],
+        loss: &mut Buffer,
+        totals: &mut Buffer,
+    ) -> Result<()> {
+        self.pair_loss(geometry, pair, extra, loss, totals)
+    }
+
+    fn pair_loss_backward(
+        &self,
+        geometry: &PairLossGeometry,
+        which: usize,
+        pair: [&Buffer; 2],
+        extra: [Option<&Buffer>; 2],
+        dloss: &Buffer,
+        totals: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        self.pair_loss_gradient(geometry, which, pair, extra, dloss, totals, dx)
     }
 
     fn axpy(&self, alpha: f32, len: usize, x: &Buffer, y: &mut Buffer) -> Result<()> {
@@ -1096,7 +1146,7 @@ impl Backend for DeviceBackend {
         let blocks = len.div_ceil(THREADS as usize).min(PARTS);
         let call = self.call(&VECTOR, OP).count(len).input(x);
         call.output(&Target::new(&mut scratch), 2 * blocks).launch([blocks as u32, 1, 1], THREADS)?;
-        self.driver.read(scratch.address(), &mut parts[..2 * blocks])?;
+        self.fetch(&scratch, 0, &mut parts[..2 * blocks])?;
         // Each part is an f64.
         let (parts, _) = parts[..2 * blocks].as_chunks::<2>();
         Ok(parts.iter().map(|&part| bytemuck::cast::<[f32; 2], f64>(part)).sum())
@@ -1126,19 +1176,20 @@ impl DeviceBackend {
         self.activate(rest, len, None, y)
     }
 
-    /// `y = (x − mean·f) / √(variance·f + eps)`; without a mean, nothing is taken off.
+    /// `y = (x − mean·f) / √(variance·f + eps)`, f being one over the weight; without a mean, nothing is taken off, and without a
+    /// weight f is 1.
     fn normalize_channels(
         &self,
         geometry: &AxisGeometry,
-        [mean, variance]: [Option<&DeviceBuffer>; 2],
-        [factor, eps]: [f32; 2],
+        [mean, variance, weight]: [Option<&DeviceBuffer>; 3],
+        eps: f32,
         x: Option<&DeviceBuffer>,
         y: &Target<'_>,
     ) -> Result<()> {
         let len = geometry.len();
         let call = self.call(&CHANNELWISE, "batch_normalization_inference").value(geometry);
         let call = call.count(len).input_or(x, y).maybe(mean).maybe(variance);
-        call.float(factor).float(eps).output(y, len).over(len)
+        call.maybe(weight).float(eps).output(y, len).over(len)
     }
 
     /// `target[c] += Σ term` over the elements of entry c of the axis.
@@ -1177,15 +1228,10 @@ impl DeviceBackend {
         Ok(inputs)
     }
 
-    /// That every index names a row. The indices come to the host for that: the operation waits.
-    fn check_rows(&self, op: &'static str, index: &DeviceBuffer, geometry: &EmbedGeometry) -> Result<()> {
-        let mut indices = vec![0.0; geometry.count as usize];
-        self.driver.read(index.address(), &mut indices)?;
-        let rows = geometry.rows;
-        match indices.iter().find(|&&index| !(index >= 0.0 && (index as u32) < rows)) {
-            Some(wrong) => Err(Error::geometry(op, format!("index {wrong} names none of {rows} rows"))),
-            None => Ok(()),
-        }
+    /// With the key and the clock of the numbers that a kernel draws.
+    fn drawing<'c>(&self, op: &'static str, call: Call<'c>, random: &Random<'c>) -> Result<Call<'c>> {
+        let clock = self.take(op, "the clock", random.clock, CLOCK_LEN)?;
+        Ok(call.count(random.key as u32 as usize).count((random.key >> 32) as usize).input(clock))
     }
 
     /// A convolution's pass with a copy of the weights.
@@ -1309,7 +1355,7 @@ struct Extents([u32; MAX_SPATIAL]);
 unsafe impl Parameter for Extents {}
 
 /// Bytes that so many floats take.
-fn bytes(floats: usize) -> Address {
+pub(super) fn bytes(floats: usize) -> Address {
     floats as Address * size_of::<f32>() as Address
 }
 

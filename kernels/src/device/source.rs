@@ -50,6 +50,9 @@ const ON_DEVICE: (&str, &str) = piece!("on_device.cuh");
 const COMMON: (&str, &str) = piece!("common.cuh");
 const TILES: (&str, &str) = piece!("tiles.cuh");
 const CONVOLUTION: &[(&str, &str)] = &[piece!("convolution.cuh")];
+const RANDOM: &[(&str, &str)] = &[piece!("philox.cuh")];
+const LOOK_UP: &[(&str, &str)] = &[piece!("faults.cuh")];
+const LOSS: &[(&str, &str)] = &[piece!("faults.cuh"), piece!("losses.cuh")];
 
 macro_rules! modules {
     ($($constant:ident = $name:literal, $preludes:expr;)*) => {
@@ -76,17 +79,21 @@ modules! {
     CONVOLUTION_TF32 = "convolution_tf32", CONVOLUTION;
     COPY = "copy", &[];
     DEPTHWISE = "depthwise", &[];
+    DROPOUT = "dropout", RANDOM;
     ELTWISE = "eltwise", &[];
-    EMBED = "embed", &[];
+    EMBED = "embed", LOOK_UP;
     GEMM = "gemm", &[];
     GEMM_1_NAIVE = "gemm_1_naive", &[];
     GEMM_2_TILES = "gemm_2_tiles", &[];
     GEMM_3_REGISTERS = "gemm_3_registers", &[];
     IM2COL = "im2col", &[];
+    LABEL_LOSS = "label_loss", LOSS;
+    LOSS_TOTAL = "loss_total", LOSS;
     LRN = "lrn", &[];
     LSTM = "lstm", &[];
     NORMALIZE = "normalize", &[];
-    POOLING = "pooling", &[];
+    PAIR_LOSS = "pair_loss", LOSS;
+    POOLING = "pooling", RANDOM;
     RESIZE = "resize", &[];
     ROWS = "rows", &[];
     SOFTMAX = "softmax", &[];

@@ -3,11 +3,11 @@
 use kernels::{
     Activation, AxisGeometry, Backend, Buffer, ConvGeometry, CopyGeometry, CpuBackend, EltwiseOp,
     EmbedGeometry, GradientFrom, InnerProductGeometry, InterpGeometry, LrnGeometry, LrnRegion, LstmGeometry,
-    NormalizeGeometry, PoolGeometry, PoolMethod, ReduceOp, Rounding, RowsGeometry,
+    NormalizeGeometry, PoolGeometry, PoolMethod, Random, ReduceOp, Rounding, RowsGeometry, Site, clock,
 };
 use proptest::prelude::*;
 
-use crate::support::{buffer, check, numbers, output, values, wide};
+use crate::support::{PASS, buffer, check, drawn, numbers, output, values, wide};
 
 /// `∂/∂x Σ dy · forward(x)`.
 fn slopes(x: &[f32], dy: &[f32], forward: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
@@ -190,8 +190,8 @@ proptest! {
             .collect();
         check(&expected, 1e-6, 1e-6, |cpu| {
             let (dy, mut dx) = start(cpu, &dy, in_place);
-            let variance = buffer(cpu, &variance);
-            cpu.batch_normalization_backward_inference(&geometry, &variance, 0.5, 1e-5, dy.as_ref(), &mut dx).unwrap();
+            let (variance, weight) = (buffer(cpu, &variance), buffer(cpu, &[2.0]));
+            cpu.batch_normalization_backward_inference(&geometry, &variance, &weight, 1e-5, dy.as_ref(), &mut dx).unwrap();
             values(cpu, &dx, len)
         });
     }
@@ -473,7 +473,7 @@ proptest! {
         }
         check(&expected, 3e-6, 1e-6, |cpu| {
             let mut dtable = buffer(cpu, &old);
-            cpu.embed_backward(&geometry, &buffer(cpu, &index), &buffer(cpu, &dy), &mut dtable).unwrap();
+            cpu.embed_backward(&geometry, Site::default(), &buffer(cpu, &index), &buffer(cpu, &dy), &mut dtable).unwrap();
             values(cpu, &dtable, old.len())
         });
     }
@@ -522,8 +522,7 @@ proptest! {
 
     #[test]
     fn dropout(len in prop_oneof![1..=50usize, Just(40_000)], ratio in 0.0..0.9f32, seed in any::<u64>()) {
-        let (x, random) = (numbers(seed, len), numbers(seed + 1, len));
-        let random: Vec<f32> = random.iter().map(|number| (number + 1.0) / 2.0).collect();
+        let (x, random) = (numbers(seed, len), drawn(seed, PASS, len));
         let expected: Vec<f64> = x
             .iter()
             .zip(&random)
@@ -532,7 +531,8 @@ proptest! {
         for in_place in [false, true] {
             check(&expected, 1e-7, 1e-6, |cpu| {
                 let (x, mut y) = start(cpu, &x, in_place);
-                cpu.dropout(ratio, len, &buffer(cpu, &random), x.as_ref(), &mut y).unwrap();
+                let clock = buffer(cpu, &clock(PASS));
+                cpu.dropout(ratio, len, &Random { key: seed, clock: &clock }, x.as_ref(), &mut y).unwrap();
                 values(cpu, &y, len)
             });
         }
@@ -586,7 +586,7 @@ fn large_shapes() {
         let geometry = EmbedGeometry { count: 480, rows: 300, length: 70 };
         let index: Vec<f32> = numbers(4, 480).iter().map(|x| ((x + 1.0) * 150.0).floor()).collect();
         let mut dtable = cpu.allocate(300 * 70).unwrap();
-        cpu.embed_backward(&geometry, &buffer(cpu, &index), &dy, &mut dtable).unwrap();
+        cpu.embed_backward(&geometry, Site::default(), &buffer(cpu, &index), &dy, &mut dtable).unwrap();
         found.extend(values(cpu, &dtable, 300 * 70));
         found
     });

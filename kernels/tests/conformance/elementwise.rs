@@ -119,9 +119,9 @@ proptest! {
         });
         check(&of(&|x, c| (x - wb[c] * 0.5) / (wv[c] * 0.5 + 1e-5).sqrt()), 2e-6, 1e-6, |cpu| {
             let (x, mut y) = start(cpu);
-            let (mean, variance) = (buffer(cpu, &b), buffer(cpu, &variance));
+            let (mean, variance, weight) = (buffer(cpu, &b), buffer(cpu, &variance), buffer(cpu, &[2.0]));
             cpu.batch_normalization_forward_inference(
-                &geometry, x.as_ref(), &mean, &variance, 0.5, 1e-5, &mut y,
+                &geometry, x.as_ref(), &mean, &variance, &weight, 1e-5, &mut y,
             ).unwrap();
             values(cpu, &y, len)
         });

@@ -8,6 +8,7 @@ mod convolution_backward;
 #[cfg(any(feature = "cuda", feature = "emulate"))]
 mod device;
 mod elementwise;
+mod losses;
 mod matrix;
 mod misuse;
 mod pooling;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kernels::{
     Activation, Backend, Buffer, EmbedGeometry, Epilogue, GemmGeometry, HostBuffer, InnerProductGeometry,
-    LstmGeometry,
+    LstmGeometry, Site,
 };
 use proptest::prelude::*;
 
@@ -120,7 +120,7 @@ proptest! {
             let mut y = output(cpu, expected.len());
             let bias = with_bias.then(|| buffer(cpu, &bias));
             let (index, table) = (buffer(cpu, &index), buffer(cpu, &table));
-            cpu.embed_forward(&geometry, &index, &table, bias.as_ref(), &mut y).unwrap();
+            cpu.embed_forward(&geometry, Site::default(), &index, &table, bias.as_ref(), &mut y).unwrap();
             values(cpu, &y, expected.len())
         });
     }

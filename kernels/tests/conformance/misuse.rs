@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kernels::{
     Activation, Backend, Buffer, ConvAlgorithm, ConvGeometry, CopyGeometry, CpuBackend, EltwiseOp,
-    EmbedGeometry, Error, HostBuffer, PoolGeometry, PoolMethod,
+    EmbedGeometry, Error, HostBuffer, PoolGeometry, PoolMethod, Site,
 };
 
 #[track_caller]
@@ -96,7 +96,7 @@ fn impossible_arguments() {
     cpu.fill(&mut index, 1, 2.0).unwrap();
     let geometry = EmbedGeometry { count: 1, rows: 2, length: 2 };
     refused(
-        cpu.embed_forward(&geometry, &index, &x, None, &mut y),
+        cpu.embed_forward(&geometry, Site::default(), &index, &x, None, &mut y),
         "embed_forward: index 2 names none of 2 rows",
     );
 }

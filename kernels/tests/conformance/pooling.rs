@@ -1,9 +1,9 @@
 //! Pooling, unpooling and local response normalization.
 
-use kernels::{Backend, LrnGeometry, LrnRegion, PoolGeometry, PoolMethod, Rounding};
+use kernels::{Backend, LrnGeometry, LrnRegion, PoolGeometry, PoolMethod, Random, Rounding, clock};
 use proptest::prelude::*;
 
-use crate::support::{buffer, check, numbers, output, values, wide};
+use crate::support::{PASS, buffer, check, drawn, numbers, output, values, wide};
 
 /// One axis of a window, clipped to the image, and its extent with padding.
 fn window(index: u32, [input, kernel, stride, pad]: [u32; 4]) -> (std::ops::Range<usize>, f64) {
@@ -39,7 +39,8 @@ fn reference(geometry: &PoolGeometry, x: &[f32], random: &[f32]) -> (Vec<f64>, V
                         (if sum > 0.0 { squares / sum } else { 0.0 }, 0.0)
                     }
                     PoolMethod::StochasticTrain => {
-                        let threshold = f64::from(random[y.len()]) * sum;
+                        // As it is rounded; the sum is exact.
+                        let threshold = f64::from(random[y.len()] * sum as f32);
                         let mut running = 0.0;
                         let chosen = places.iter().find(|&&place| {
                             running += at(place);
@@ -57,12 +58,13 @@ fn reference(geometry: &PoolGeometry, x: &[f32], random: &[f32]) -> (Vec<f64>, V
     (y, mask)
 }
 
-fn run(cpu: &dyn Backend, geometry: &PoolGeometry, x: &[f32], random: &[f32], masked: bool) -> [Vec<f32>; 2] {
+fn run(cpu: &dyn Backend, geometry: &PoolGeometry, x: &[f32], key: u64, masked: bool) -> [Vec<f32>; 2] {
     let len = (geometry.batch * geometry.channels * geometry.output[0] * geometry.output[1]) as usize;
     let (mut y, mut mask) = (output(cpu, len), output(cpu, len));
-    let random = (geometry.method == PoolMethod::StochasticTrain).then(|| buffer(cpu, random));
+    let clock = buffer(cpu, &clock(PASS));
+    let random = Random { key, clock: &clock };
     let x = buffer(cpu, x);
-    cpu.pooling_forward(geometry, &x, &mut y, masked.then_some(&mut mask), random.as_ref()).unwrap();
+    cpu.pooling_forward(geometry, &x, &mut y, masked.then_some(&mut mask), Some(&random)).unwrap();
     [values(cpu, &y, len), values(cpu, &mask, len)]
 }
 
@@ -151,8 +153,8 @@ fn wide_and_global_windows() {
 #[test]
 fn not_a_number_never_wins_a_maximum() {
     let geometry = PoolGeometry::new(PoolMethod::Max, [1, 1, 1, 3], [1, 3]);
-    check(&[2.0], 0.0, 0.0, |cpu| run(cpu, &geometry, &[f32::NAN, 2.0, f32::NAN], &[], false)[0].clone());
-    check(&[1.0], 0.0, 0.0, |cpu| run(cpu, &geometry, &[f32::NAN, 2.0, 2.0], &[], true)[1].clone());
+    check(&[2.0], 0.0, 0.0, |cpu| run(cpu, &geometry, &[f32::NAN, 2.0, f32::NAN], 0, false)[0].clone());
+    check(&[1.0], 0.0, 0.0, |cpu| run(cpu, &geometry, &[f32::NAN, 2.0, 2.0], 0, true)[1].clone());
 }
 
 #[test]
@@ -169,22 +171,18 @@ fn unpooling_puts_the_maxima_back() {
 fn check_pooling(geometry: &PoolGeometry, seed: u64) {
     let planes = (geometry.batch * geometry.channels) as usize;
     let mut x = numbers(seed, planes * (geometry.input[0] * geometry.input[1]) as usize);
-    let random: Vec<f32> = numbers(seed + 1, planes * (geometry.output[0] * geometry.output[1]) as usize)
-        .into_iter()
-        .map(|number| f32::midpoint(number, 1.0))
-        .collect();
+    let random = drawn(seed, PASS, planes * (geometry.output[0] * geometry.output[1]) as usize);
     if matches!(geometry.method, PoolMethod::StochasticTest | PoolMethod::StochasticTrain) {
         // Multiples of 1/16, whose sums are exact: a draw is not decided by rounding.
         for x in &mut x {
             *x = (x.abs() * 16.0).floor() / 16.0;
         }
     }
-    let random: Vec<f32> = random.iter().map(|number| (number * 1024.0).floor() / 1024.0).collect();
     let (expected, places) = reference(geometry, &x, &random);
-    check(&expected, 1e-6, 1e-6, |cpu| run(cpu, geometry, &x, &random, false)[0].clone());
+    check(&expected, 1e-6, 1e-6, |cpu| run(cpu, geometry, &x, seed, false)[0].clone());
     if matches!(geometry.method, PoolMethod::Max | PoolMethod::StochasticTrain) {
-        check(&places, 0.0, 0.0, |cpu| run(cpu, geometry, &x, &random, true)[1].clone());
-        check(&expected, 0.0, 0.0, |cpu| run(cpu, geometry, &x, &random, true)[0].clone());
+        check(&places, 0.0, 0.0, |cpu| run(cpu, geometry, &x, seed, true)[1].clone());
+        check(&expected, 0.0, 0.0, |cpu| run(cpu, geometry, &x, seed, true)[0].clone());
     }
 }
 

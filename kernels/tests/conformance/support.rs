@@ -139,6 +139,26 @@ pub(crate) fn numbers(seed: u64, len: usize) -> Vec<f32> {
         .collect()
 }
 
+/// The pass in which tests draw: both of its halves count.
+pub(crate) const PASS: u64 = (3 << 32) + 5;
+
+/// The first `len` numbers of a key in a pass, one after the other: Philox4x32-10 as its authors describe it.
+pub(crate) fn drawn(key: u64, pass: u64, len: usize) -> Vec<f32> {
+    let number = |i: usize| {
+        let mut counter = [(i / 128 * 32 + i % 32) as u64, 0, pass & 0xffff_ffff, pass >> 32];
+        let mut key = [key & 0xffff_ffff, key >> 32];
+        for _ in 0..10 {
+            let (left, right) = (0xd251_1f53 * counter[0], 0xcd9e_8d57 * counter[2]);
+            let low = |word: u64| word & 0xffff_ffff;
+            counter =
+                [right >> 32 ^ counter[1] ^ key[0], low(right), left >> 32 ^ counter[3] ^ key[1], low(left)];
+            key = [low(key[0] + 0x9e37_79b9), low(key[1] + 0xbb67_ae85)];
+        }
+        (counter[i / 32 % 4] >> 8) as f32 / (1 << 24) as f32
+    };
+    (0..len).map(number).collect()
+}
+
 pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().copied().map(f64::from).collect()
 }

@@ -1,6 +1,6 @@
 //! A step made ready, and what it sees while it runs.
 
-use kernels::{Backend, Buffer, CopyGeometry};
+use kernels::{Backend, Buffer, CopyGeometry, Random};
 
 use crate::plan::{Plan, Step, ValueId};
 
@@ -75,8 +75,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) buffers: &'a mut [Option<Buffer>],
     pub(crate) workspace: &'a mut Buffer,
     pub(crate) shapes: &'a mut [Vec<usize>],
-    /// How many passes there were before.
-    pub(crate) pass: u64,
+    /// The number of the pass, where operations that draw numbers read it.
+    pub(crate) clock: &'a Buffer,
     pub(crate) training: Option<Training<'a>>,
 }
 
@@ -129,6 +129,7 @@ pub(crate) struct Inputs<'a> {
     pub(crate) backend: &'a dyn Backend,
     plan: &'a Plan,
     step: &'a Step,
+    clock: &'a Buffer,
     buffers: &'a [Option<Buffer>],
     gradients: Gradients<'a>,
 }
@@ -217,8 +218,8 @@ impl Frame<'_> {
 
     pub(crate) fn inputs(&self) -> Inputs<'_> {
         let gradients = self.training.as_ref().map(Training::shown).unwrap_or_default();
-        let (backend, plan, step) = (self.backend, self.plan, self.step);
-        Inputs { backend, plan, step, buffers: self.buffers, gradients }
+        let (backend, plan, step, clock) = (self.backend, self.plan, self.step, self.clock);
+        Inputs { backend, plan, step, clock, buffers: self.buffers, gradients }
     }
 
     fn change(
@@ -231,8 +232,8 @@ impl Frame<'_> {
             unreachable!("a buffer is away only while it is written")
         };
         let gradients = self.training.as_ref().map(Training::shown).unwrap_or_default();
-        let (backend, plan, step) = (self.backend, self.plan, self.step);
-        let inputs = Inputs { backend, plan, step, buffers: self.buffers, gradients };
+        let (backend, plan, step, clock) = (self.backend, self.plan, self.step, self.clock);
+        let inputs = Inputs { backend, plan, step, clock, buffers: self.buffers, gradients };
         let result = body(&inputs, &mut buffer, self.workspace);
         self.buffers[storage] = Some(buffer);
         result
@@ -268,6 +269,7 @@ impl Frame<'_> {
             backend: self.backend,
             plan: self.plan,
             step: self.step,
+            clock: self.clock,
             buffers: self.buffers,
             gradients: training.shown(),
         };
@@ -355,6 +357,11 @@ impl Inputs<'_> {
 }
 
 impl<'a> Inputs<'a> {
+    /// This pass's numbers for a key: in a backward pass those of the forward pass before it.
+    pub(crate) fn random(&self, key: u64) -> Random<'a> {
+        Random { key, clock: self.clock }
+    }
+
     /// A parameter, in training.
     pub(crate) fn param(&self, index: usize) -> &'a Buffer {
         present(self.buffers, self.plan.storage(self.step.params[index]))

@@ -5,6 +5,7 @@ use kernels::{Activation, AxisGeometry, Backend, Buffer, EmbedGeometry, Epilogue
 
 use super::convolution::folded;
 use super::frame::{Frame, Inputs, Of, Operation, Weight, at_least, one_top_with_gradient};
+use super::loss::site;
 use super::make::Make;
 use super::{axis, count};
 use crate::error::Result;
@@ -62,14 +63,15 @@ pub(super) fn embed(make: &Make<'_>, step: &Step, p: &EmbedParams) -> Result<Box
         rows: p.input_dim as u32,
         length: p.num_output as u32,
     };
+    let site = site(step);
     Ok(one_top_with_gradient(
         move |inputs, top| {
             let bias = bias.as_ref().map(|bias| bias.get(inputs));
-            inputs.backend.embed_forward(&geometry, inputs.get(0), table.get(inputs), bias, top)
+            inputs.backend.embed_forward(&geometry, site, inputs.get(0), table.get(inputs), bias, top)
         },
         move |frame| {
             frame.add(Of::Param(0), |inputs, dtable| {
-                inputs.backend.embed_backward(&geometry, inputs.get(0), inputs.top_gradient(0), dtable)
+                inputs.backend.embed_backward(&geometry, site, inputs.get(0), inputs.top_gradient(0), dtable)
             })?;
             let columns = AxisGeometry { outer: geometry.count, axis: geometry.length, inner: 1 };
             frame.add(Of::Param(1), |inputs, dbias| {

@@ -8,7 +8,6 @@ mod detection;
 mod eltwise;
 mod folding;
 mod frame;
-mod host;
 mod inner_product;
 mod loss;
 mod make;
@@ -54,7 +53,7 @@ pub(crate) fn make(make: &Make<'_>, step: &Step) -> Result<Box<dyn Operation>> {
         K::Scale(p) => scale::scale(make, step, p),
         K::Bias(p) => scale::bias(make, step, p),
         K::PReLU { .. } => activation::prelu(make, step),
-        K::Dropout { ratio } => Ok(random::dropout(make, step, *ratio)?),
+        K::Dropout { ratio } => Ok(random::dropout(make, step, *ratio)),
         K::DummyData(p) => random::dummy_data(make, step, p),
         K::Eltwise(p) => Ok(eltwise::eltwise(make, step, p)),
         K::Reduction(p) => Ok(eltwise::reduction(make, step, p)),
@@ -79,15 +78,15 @@ pub(crate) fn make(make: &Make<'_>, step: &Step) -> Result<Box<dyn Operation>> {
         K::Lstm(p) => recurrent::lstm(make, step, p),
         K::Rnn(p) => recurrent::rnn(make, step, p),
         K::LstmUnit => Ok(recurrent::lstm_unit(make, step)?),
-        K::SoftmaxWithLoss(p) => Ok(loss::softmax(make, step, p)),
+        K::SoftmaxWithLoss(p) => loss::softmax(make, step, p),
         K::InfogainLoss(p) => loss::infogain(make, step, p),
-        K::MultinomialLogisticLoss => Ok(loss::multinomial(make, step)),
-        K::SigmoidCrossEntropyLoss(p) => Ok(loss::sigmoid_cross_entropy(make, step, p)),
-        K::HingeLoss { norm } => Ok(loss::hinge(make, step, *norm)),
-        K::EuclideanLoss => Ok(pairs::euclidean(make, step)),
-        K::SmoothL1Loss { sigma } => Ok(pairs::smooth_l1(make, step, *sigma)),
-        K::ContrastiveLoss(p) => Ok(pairs::contrastive(make, step, p)),
-        K::Accuracy(p) => Ok(accuracy::accuracy(make, step, p)),
+        K::MultinomialLogisticLoss => loss::multinomial(make, step),
+        K::SigmoidCrossEntropyLoss(p) => pairs::sigmoid_cross_entropy(make, step, p),
+        K::HingeLoss { norm } => loss::hinge(make, step, *norm),
+        K::EuclideanLoss => pairs::euclidean(make, step),
+        K::SmoothL1Loss { sigma } => pairs::smooth_l1(make, step, *sigma),
+        K::ContrastiveLoss(p) => pairs::contrastive(make, step, p),
+        K::Accuracy(p) => accuracy::accuracy(make, step, p),
         K::PriorBox(p) => Ok(prior_box::prior_box(make, step, p)),
         K::DetectionOutput(p) => Ok(detection::detection_output(make, step, p)),
         K::ReLU { .. }

@@ -1,9 +1,9 @@
 //! Layers that bring values to a common scale.
 
 use caffe_proto::net::params::{self, BatchNormParams, LrnParams, MvnParams, NormalizeParams};
-use kernels::{AxisGeometry, Backend, Buffer, LrnGeometry, LrnRegion, NormalizeGeometry, RowsGeometry};
+use kernels::{AxisGeometry, Buffer, LrnGeometry, LrnRegion, NormalizeGeometry, RowsGeometry};
 
-use super::folding::{Affine, statistics_factor};
+use super::folding::Affine;
 use super::frame::{Frame, Of, Operation, at_least, one_top, one_top_with_gradient};
 use super::make::Make;
 use super::{axis, count, extents, image, uses_stored_statistics};
@@ -48,6 +48,7 @@ pub(super) fn batch_norm(make: &Make<'_>, step: &Step, p: &BatchNormParams) -> R
             stored: uses_stored_statistics(make.layer(step)),
             mean: make.backend.allocate(channels)?,
             variance: make.backend.allocate(channels)?,
+            one: make.buffer(vec![1.0])?,
             normalized: make.backend.allocate(0)?,
         }));
     }
@@ -66,10 +67,10 @@ pub(super) fn batch_norm(make: &Make<'_>, step: &Step, p: &BatchNormParams) -> R
         }));
     }
     let (mean, variance) = (make.param(step.layer, 0)?, make.param(step.layer, 1)?);
-    let factor = statistics_factor(&make.values(step.layer, 2)?);
+    let weight = make.param(step.layer, 2)?;
     Ok(one_top(move |inputs, top| {
         let x = inputs.or_in_place(0);
-        inputs.backend.batch_normalization_forward_inference(&geometry, x, &mean, &variance, factor, eps, top)
+        inputs.backend.batch_normalization_forward_inference(&geometry, x, &mean, &variance, &weight, eps, top)
     }))
 }
 
@@ -180,6 +181,8 @@ struct TrainedBatchNorm {
     stored: bool,
     mean: Buffer,
     variance: Buffer,
+    /// The number, where it can be added.
+    one: Buffer,
     /// Before the factor and the term.
     normalized: Buffer,
 }
@@ -196,11 +199,10 @@ impl Operation for TrainedBatchNorm {
             }
             let y = if affine { &mut *normalized } else { &mut *top };
             if by_stored {
-                let factor = stored_factor(backend, inputs.param(2))?;
-                let (mean, variance) = (inputs.param(0), inputs.param(1));
+                let [mean, variance, weight] = [0, 1, 2].map(|index| inputs.param(index));
                 let x = Some(x);
                 backend
-                    .batch_normalization_forward_inference(&geometry, x, mean, variance, factor, eps, y)?;
+                    .batch_normalization_forward_inference(&geometry, x, mean, variance, weight, eps, y)?;
             } else {
                 backend.batch_normalization_forward_training(&geometry, x, eps, y, mean, variance)?;
             }
@@ -233,12 +235,11 @@ impl Operation for TrainedBatchNorm {
                 dy = normalized;
             }
             if by_stored {
-                let factor = stored_factor(backend, inputs.param(2))?;
-                let variance = inputs.param(1);
+                let (variance, weight) = (inputs.param(1), inputs.param(2));
                 return backend.batch_normalization_backward_inference(
                     &geometry,
                     variance,
-                    factor,
+                    weight,
                     eps,
                     Some(dy),
                     dx,
@@ -260,9 +261,7 @@ impl TrainedBatchNorm {
         let unbiased = if values > 1 { values as f32 / (values - 1) as f32 } else { 1.0 };
         frame.change_param(2, |inputs, sum| {
             inputs.backend.scale_tensor(fraction, 1, sum)?;
-            let mut value = [0.0];
-            inputs.backend.read(sum, 0, &mut value)?;
-            inputs.backend.write(sum, 0, &[value[0] + 1.0])
+            inputs.backend.axpy(1.0, 1, &self.one, sum)
         })?;
         for (index, batch, factor) in [(0, &self.mean, 1.0), (1, &self.variance, unbiased)] {
             frame.change_param(index, |inputs, stored| {
@@ -272,10 +271,4 @@ impl TrainedBatchNorm {
         }
         Ok(())
     }
-}
-
-fn stored_factor(backend: &dyn Backend, sum: &Buffer) -> kernels::Result<f32> {
-    let mut value = [0.0];
-    backend.read(sum, 0, &mut value)?;
-    Ok(statistics_factor(&value))
 }

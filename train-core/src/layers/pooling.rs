@@ -6,9 +6,8 @@ use kernels::{Buffer, CopyGeometry, PoolGeometry, PoolMethod};
 
 use super::frame::{Of, Operation, at_least, with_gradient};
 use super::make::Make;
-use super::{count, image};
+use super::{count, image, random};
 use crate::error::Result;
-use crate::params::Stream;
 use crate::plan::Step;
 
 /// N×C×H×W → N×C×H'×W'; a second top has the places of the maxima.
@@ -32,46 +31,29 @@ pub(super) fn pooling(make: &Make<'_>, step: &Step, p: &PoolingParams) -> Result
     let chooses = matches!(geometry.method, PoolMethod::Max | PoolMethod::StochasticTrain);
     let has_mask_top = shapes.tops.len() == 2;
     let mask_len = if make.training && chooses && !has_mask_top { places } else { 0 };
-    let drawn = if geometry.method == PoolMethod::StochasticTrain { places } else { 0 };
-    let kept = Kept {
-        mask: make.backend.allocate(mask_len)?,
-        drawn: vec![0.0; drawn],
-        random: make.backend.allocate(drawn)?,
-    };
-    let (seed, name) = (make.params.seed(), layer.name.clone());
+    let key = random::key(make, step);
     Ok(with_gradient(
-        kept,
-        move |kept, frame| {
-            if drawn > 0 {
-                let mut random = Stream::new(seed, &name, frame.pass as usize);
-                kept.drawn.fill_with(|| random.unit() as f32);
-                frame.backend.write(&mut kept.random, 0, &kept.drawn)?;
-            }
-            let random = (drawn > 0).then_some(&kept.random);
+        make.backend.allocate(mask_len)?,
+        move |mask, frame| {
             if has_mask_top {
                 return frame.produce_two(|inputs, top, mask| {
-                    inputs.backend.pooling_forward(&geometry, inputs.get(0), top, Some(mask), random)
+                    let random = inputs.random(key);
+                    inputs.backend.pooling_forward(&geometry, inputs.get(0), top, Some(mask), Some(&random))
                 });
             }
-            let mask = (mask_len > 0).then_some(&mut kept.mask);
+            let mask = (mask_len > 0).then_some(mask);
             frame.produce(0, |inputs, top, _| {
-                inputs.backend.pooling_forward(&geometry, inputs.get(0), top, mask, random)
+                let random = inputs.random(key);
+                inputs.backend.pooling_forward(&geometry, inputs.get(0), top, mask, Some(&random))
             })
         },
-        move |kept, frame| {
+        move |mask, frame| {
             frame.overwrite(Of::Bottom(0), |inputs, dx| {
-                let mask = chooses.then(|| if has_mask_top { inputs.top(1) } else { &kept.mask });
+                let mask = chooses.then(|| if has_mask_top { inputs.top(1) } else { &*mask });
                 inputs.backend.pooling_backward(&geometry, mask, inputs.top_gradient(0), dx)
             })
         },
     ))
-}
-
-/// What a pooling keeps for its gradient, and what it draws.
-struct Kept {
-    mask: Buffer,
-    drawn: Vec<f32>,
-    random: Buffer,
 }
 
 /// N×C×H×W → N×(C·bins): one pooling a level, side by side; of a single level N×C×1×1.

@@ -7,38 +7,41 @@ use super::count;
 use super::frame::{Of, Operation, free_form, with_gradient};
 use super::make::Make;
 use crate::error::Result;
-use crate::params::{Stream, fill};
+use crate::params::{Stream, fill, fnv_1a};
 use crate::plan::Step;
 
-/// In training: 0 with probability `ratio`, else x / (1 − ratio). In testing it is no step at all.
-pub(super) fn dropout(make: &Make<'_>, step: &Step, ratio: f32) -> Result<Box<dyn Operation>> {
+/// In training: 0 with probability `ratio`, else x / (1 − ratio). In testing it is no step at all. A pass's numbers depend on the
+/// seed, the layer's name and the pass's number alone, so a run that goes on draws what an unbroken one would, and none are kept.
+pub(super) fn dropout(make: &Make<'_>, step: &Step, ratio: f32) -> Box<dyn Operation> {
     let len = count(&make.shapes(step).tops[0]) as usize;
-    let (seed, name) = (make.params.seed(), make.layer(step).name.clone());
-    let kept = (vec![0.0; len], make.backend.allocate(len)?);
-    Ok(with_gradient(
-        kept,
-        move |(drawn, random), frame| {
+    let key = key(make, step);
+    with_gradient(
+        (),
+        move |(), frame| {
             // What is held as it is drops nothing.
-            if frame.is_frozen() {
-                return frame.produce(0, |inputs, top, _| inputs.copy(inputs.get(0), top));
-            }
-            // A pass's numbers depend on its number alone, so a run that goes on draws what an unbroken one would.
-            let mut stream = Stream::new(seed, &name, frame.pass as usize);
-            drawn.fill_with(|| stream.unit() as f32);
-            frame.backend.write(random, 0, drawn)?;
+            let drops = !frame.is_frozen();
             frame.produce(0, |inputs, top, _| {
-                inputs.backend.dropout(ratio, len, random, Some(inputs.get(0)), top)
+                if !drops {
+                    return inputs.copy(inputs.get(0), top);
+                }
+                inputs.backend.dropout(ratio, len, &inputs.random(key), Some(inputs.get(0)), top)
             })
         },
-        move |(_, random), frame| {
+        move |(), frame| {
             if frame.is_frozen() {
                 return frame.pass_on(Of::Bottom(0));
             }
             frame.overwrite(Of::Bottom(0), |inputs, dx| {
-                inputs.backend.dropout(ratio, len, random, Some(inputs.top_gradient(0)), dx)
+                let dy = Some(inputs.top_gradient(0));
+                inputs.backend.dropout(ratio, len, &inputs.random(key), dy, dx)
             })
         },
-    ))
+    )
+}
+
+/// What a layer's numbers are drawn for: the FNV-1a hash of the seed and the layer's name.
+pub(super) fn key(make: &Make<'_>, step: &Step) -> u64 {
+    fnv_1a(make.params.seed().to_le_bytes().into_iter().chain(make.layer(step).name.bytes()))
 }
 
 /// Tops that fillers fill: once when all are constants, else anew in every pass.

@@ -4,6 +4,7 @@ use kernels::{Buffer, EmbedGeometry};
 
 use super::count;
 use super::frame::{Of, Operation, one_top_with_gradient, with_gradient};
+use super::loss::site;
 use super::make::Make;
 use crate::error::Result;
 use crate::plan::Step;
@@ -17,11 +18,12 @@ pub(super) fn batch_reindex(make: &Make<'_>, step: &Step) -> Box<dyn Operation> 
         rows: bottom.first().map_or(1, |&rows| rows as u32),
         length: count(bottom.get(1..).unwrap_or(&[])),
     };
+    let site = site(step);
     one_top_with_gradient(
-        move |inputs, top| inputs.backend.embed_forward(&geometry, inputs.get(1), inputs.get(0), None, top),
+        move |inputs, top| inputs.backend.embed_forward(&geometry, site, inputs.get(1), inputs.get(0), None, top),
         move |frame| {
             frame.add(Of::Bottom(0), |inputs, dx| {
-                inputs.backend.embed_backward(&geometry, inputs.get(1), inputs.top_gradient(0), dx)
+                inputs.backend.embed_backward(&geometry, site, inputs.get(1), inputs.top_gradient(0), dx)
             })
         },
     )
@@ -38,6 +40,7 @@ pub(super) fn filter(make: &Make<'_>, step: &Step) -> Result<Box<dyn Operation>>
         places: Vec::with_capacity(samples),
         buffer: make.backend.allocate(samples)?,
     };
+    let site = site(step);
     let geometry = move |chosen: &Chosen, length| EmbedGeometry {
         count: chosen.places.len() as u32,
         rows: samples as u32,
@@ -58,7 +61,7 @@ pub(super) fn filter(make: &Make<'_>, step: &Step) -> Result<Box<dyn Operation>>
                 }
                 let geometry = geometry(chosen, length);
                 frame.produce(top, |inputs, y, _| {
-                    inputs.backend.embed_forward(&geometry, &chosen.buffer, inputs.get(top), None, y)
+                    inputs.backend.embed_forward(&geometry, site, &chosen.buffer, inputs.get(top), None, y)
                 })?;
             }
             Ok(())
@@ -70,7 +73,7 @@ pub(super) fn filter(make: &Make<'_>, step: &Step) -> Result<Box<dyn Operation>>
                         return Ok(());
                     }
                     let dy = inputs.top_gradient(top);
-                    inputs.backend.embed_backward(&geometry(chosen, length), &chosen.buffer, dy, dx)
+                    inputs.backend.embed_backward(&geometry(chosen, length), site, &chosen.buffer, dy, dx)
                 })?;
             }
             Ok(())

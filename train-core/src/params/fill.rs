@@ -11,11 +11,8 @@ impl Stream {
     /// The stream of `seed` for one purpose, such as one parameter of one layer.
     pub(crate) fn new(seed: u64, layer: &str, index: usize) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // FNV-1a of the name: a layer's numbers do not change when others come or go around it.
-        let name = layer.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        rng.set_stream(name.wrapping_add(index as u64));
+        // By the name: a layer's numbers do not change when others come or go around it.
+        rng.set_stream(fnv_1a(layer.bytes()).wrapping_add(index as u64));
         Self(rng)
     }
 
@@ -33,6 +30,11 @@ impl Stream {
     fn between(&mut self, min: f64, max: f64) -> f32 {
         (min + (max - min) * self.unit()) as f32
     }
+}
+
+/// The FNV-1a hash of bytes.
+pub(crate) fn fnv_1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Fills `values`, a blob of `shape`.

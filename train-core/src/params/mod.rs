@@ -6,6 +6,6 @@ mod store;
 
 pub use matching::{Match, MatchReport};
 
-pub(crate) use fill::{Stream, fill};
+pub(crate) use fill::{Stream, fill, fnv_1a};
 pub(crate) use matching::{ByName, blobs_by_name, take_model};
 pub(crate) use store::{Params, fits};

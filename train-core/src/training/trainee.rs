@@ -2,11 +2,11 @@
 
 use caffe_proto::net::{Net, Shapes};
 use caffe_proto::{Blob, LayerBlobs, Model, Payload};
-use kernels::{Backend, Buffer};
+use kernels::{Backend, Buffer, CLOCK_LEN, clock};
 
 use super::flow::{Flows, Wanted};
 use crate::error::{Error, Result};
-use crate::executor::{Prepared, in_place, prepare_all};
+use crate::executor::{Prepared, in_place, prepare_all, synchronize};
 use crate::layers::{self, Flow, Frame, Make, Training};
 use crate::optim::{ParamInfo, ParamView};
 use crate::params::Params;
@@ -100,6 +100,8 @@ pub struct Trainee<'b> {
     losses: Vec<(ValueId, f32)>,
     given: Vec<ValueId>,
     passes: u64,
+    /// The number of the last forward pass, where operations read it.
+    clock: Buffer,
 }
 
 impl<'b> Trainee<'b> {
@@ -153,6 +155,7 @@ impl<'b> Trainee<'b> {
             losses,
             given,
             passes: 0,
+            clock: backend.allocate(CLOCK_LEN)?,
             net: net.clone(),
             shapes_of_net: shapes.clone(),
             plan,
@@ -405,6 +408,7 @@ impl<'b> Trainee<'b> {
     pub fn forward(&mut self) -> Result<()> {
         let mut outcome = Ok(());
         let backend = self.backend;
+        backend.write(&mut self.clock, 0, &clock(self.passes))?;
         backend.enter(&mut || {
             let nothing = Flow::default();
             outcome = (0..self.operations.len()).try_for_each(|at| {
@@ -419,7 +423,8 @@ impl<'b> Trainee<'b> {
     /// The loss of the last forward pass: the sum of all tops that have a `loss_weight`, each times that.
     ///
     /// # Errors
-    /// The device's.
+    /// The device's; [`Error::Layer`] for values that a layer cannot work on, such as a label that names no class, which a device
+    /// tells after [`forward`](Self::forward) has returned.
     pub fn loss(&self) -> Result<f64> {
         let mut loss = 0.0;
         for &(value, weight) in &self.losses {
@@ -427,18 +432,20 @@ impl<'b> Trainee<'b> {
             self.read(self.plan.storage(value), &mut values)?;
             loss += f64::from(weight) * values.iter().map(|&value| f64::from(value)).sum::<f64>();
         }
+        synchronize(self.backend, &self.plan, &self.operations)?;
         Ok(loss)
     }
 
     /// The values of a blob after a pass, and its shape.
     ///
     /// # Errors
-    /// [`Error::NoBlob`] for one that is not there.
+    /// [`Error::NoBlob`] for one that is not there; [`Error::Layer`] as of [`loss`](Self::loss).
     pub fn blob(&self, name: &str) -> Result<(&[usize], Vec<f32>)> {
         let value = kept(&self.plan, name)?;
         let shape = &self.shapes[value];
         let mut values = vec![0.0; shape.iter().product()];
         self.read(self.plan.storage(value), &mut values)?;
+        synchronize(self.backend, &self.plan, &self.operations)?;
         Ok((shape, values))
     }
 
@@ -560,7 +567,7 @@ impl<'b> Trainee<'b> {
             buffers: &mut self.buffers,
             workspace: &mut self.workspace,
             shapes: &mut self.shapes,
-            pass: self.passes,
+            clock: &self.clock,
             training: Some(Training {
                 diffs: &mut self.diffs,
                 places: &self.places,

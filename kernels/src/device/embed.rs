@@ -1,0 +1,59 @@
+//! Rows of a table, looked up by number.
+
+use super::DeviceBackend;
+use super::call::THREADS;
+use super::faults::{Operation, Watch};
+use super::memory::DeviceBuffer;
+use super::source::EMBED;
+use crate::backend::Site;
+use crate::buffer::Buffer;
+use crate::error::Result;
+use crate::geometry::EmbedGeometry;
+
+impl DeviceBackend {
+    pub(super) fn embed(
+        &self,
+        geometry: &EmbedGeometry,
+        site: Site,
+        [index, table]: [&Buffer; 2],
+        bias: Option<&Buffer>,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "embed_forward";
+        let [count, rows, length] =
+            [geometry.count, geometry.rows, geometry.length].map(|extent| extent as usize);
+        let index = self.take(OP, "index", index, count)?;
+        let table = self.take(OP, "table", table, rows * length)?;
+        let bias = self.take_if(OP, "bias", bias, length)?;
+        let (y, len) = (self.take_mut(OP, "y", y, count * length)?, count * length);
+        self.check_rows(&Watch::new(Operation::EmbedForward, site, geometry.rows), geometry, index)?;
+        let call = self.call(&EMBED, OP).value(geometry).input(index).input(table).maybe(bias);
+        call.output(&y, len).over(len)
+    }
+
+    pub(super) fn embed_gradient(
+        &self,
+        geometry: &EmbedGeometry,
+        site: Site,
+        [index, dy]: [&Buffer; 2],
+        dtable: &mut Buffer,
+    ) -> Result<()> {
+        const OP: &str = "embed_backward";
+        let [count, rows, length] =
+            [geometry.count, geometry.rows, geometry.length].map(|extent| extent as usize);
+        let index = self.take(OP, "index", index, count)?;
+        let dy = self.take(OP, "dy", dy, count * length)?;
+        let dtable = self.take_mut(OP, "dtable", dtable, rows * length)?;
+        self.check_rows(&Watch::new(Operation::EmbedBackward, site, geometry.rows), geometry, index)?;
+        let call = self.call(&EMBED, OP).value(geometry).input(index).input(dy);
+        call.output(&dtable, 0).each(length)
+    }
+
+    /// Records the first index that names no row.
+    fn check_rows(&self, watch: &Watch, geometry: &EmbedGeometry, index: &DeviceBuffer) -> Result<()> {
+        self.faults.recorded(|record| {
+            let call = self.call(&EMBED, "embed_check").value(watch).value(geometry);
+            call.input(index).input(index).output(record, 0).launch([1, 1, 1], THREADS)
+        })
+    }
+}
