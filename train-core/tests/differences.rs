@@ -53,9 +53,10 @@ differences! {
         layer{name:"q" type:"Power" bottom:"p" top:"q" power_param{scale:-2}}
         layer{name:"l" type:"Upsample" bottom:"q" bottom:"m" top:"y" upsample_param{scale:2}}"#;
     dropout: [[4, 9]] r#"layer{name:"l" type:"Dropout" bottom:"a" top:"y" dropout_param{dropout_ratio:0.4}}"#;
+    // By this name no draw is so near to another element that the step changes it.
     stochastic_pooling: [[2, 2, 4, 4]] r#"
         layer{name:"p" type:"Exp" bottom:"a" top:"p"}
-        layer{name:"l" type:"Pooling" bottom:"p" top:"y" pooling_param{pool:STOCHASTIC kernel_size:3 stride:2}}"#;
+        layer{name:"draw" type:"Pooling" bottom:"p" top:"y" pooling_param{pool:STOCHASTIC kernel_size:3 stride:2}}"#;
     eltwise_quotient: [[2, 5], [2, 5], [2, 5]] r#"layer{name:"l" type:"Eltwise" bottom:"a" bottom:"b" bottom:"c" top:"y"
         eltwise_param{operation:PROD stable_prod_grad:false}}"#;
     smooth_l1_loss: [[3, 4], [3, 4]] r#"

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use caffe_proto::proto::{NetState, Phase};
 use caffe_proto::{Storage, text};
-use kernels::{Backend, CpuBackend, Device};
+use kernels::{Backend, CpuBackend, Device, DeviceBackend};
 use train_core::optim::{Adam, Optimizer};
 use train_core::{Match, Network, Options, TrainingOptions};
 use weight_io::Weights;
@@ -110,6 +110,104 @@ fn an_alexnet_learns() {
         };
         agree(&steps(&cpu()), &steps(&*emulated()));
     }
+}
+
+/// Layers that draw, gather and count: what they need is on the device.
+const LEARNER: &str = r#"
+layer { name: "in" type: "Input" top: "data" top: "label" top: "words"
+  input_param { shape { dim: 4 dim: 3 dim: 8 dim: 8 } shape { dim: 4 } shape { dim: 4 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 6 kernel_size: 3 weight_filler { type: "msra" } } }
+layer { name: "norm" type: "BatchNorm" bottom: "conv" top: "norm" }
+layer { name: "held" type: "BatchNorm" bottom: "norm" top: "held" batch_norm_param { use_global_stats: true } }
+layer { name: "pool" type: "Pooling" bottom: "held" top: "pool" pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 } }
+layer { name: "drop" type: "Dropout" bottom: "pool" top: "drop" }
+layer { name: "fc" type: "InnerProduct" bottom: "drop" top: "fc"
+  inner_product_param { num_output: 5 weight_filler { type: "msra" } } }
+layer { name: "embed" type: "Embed" bottom: "words" top: "embed"
+  embed_param { input_dim: 7 num_output: 5 weight_filler { type: "msra" } } }
+layer { name: "sum" type: "Eltwise" bottom: "fc" bottom: "embed" top: "sum" }
+layer { name: "accuracy" type: "Accuracy" bottom: "sum" bottom: "label" top: "accuracy" }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "sum" bottom: "label" top: "loss" }"#;
+
+#[test]
+fn a_step_leaves_the_device_for_the_loss_alone() {
+    let (processor, device) = (cpu(), DeviceBackend::emulated().unwrap());
+    let options = TrainingOptions::default();
+    for frozen in [&[][..], &["norm", "drop"]] {
+        let network = training_network(LEARNER);
+        let mut trainee = network.trainee(&device, &options).unwrap();
+        trainee.freeze(frozen).unwrap();
+        let mut reference = network.trainee(&processor, &options).unwrap();
+        reference.freeze(frozen).unwrap();
+        for net in [&mut trainee, &mut reference] {
+            net.set_input("data", &pattern(4 * 3 * 8 * 8)).unwrap();
+            net.set_input("label", &[1.0, 0.0, 4.0, 3.0]).unwrap();
+            net.set_input("words", &[6.0, 0.0, 2.0, 6.0]).unwrap();
+        }
+        for _ in 0..3 {
+            let before = device.copies_to_host();
+            trainee.clear_gradients();
+            trainee.forward().unwrap();
+            trainee.backward().unwrap();
+            assert_eq!(device.copies_to_host() - before, 0, "in a pass forward and back");
+            let loss = trainee.loss().unwrap();
+            // The loss, and whether a label or an index named nothing.
+            assert_eq!(device.copies_to_host() - before, 2);
+            reference.clear_gradients();
+            reference.forward().unwrap();
+            reference.backward().unwrap();
+            // The same numbers were drawn: else the losses would lie far apart.
+            assert!((loss - reference.loss().unwrap()).abs() < 1e-5 * loss, "{loss}");
+        }
+        for name in ["norm", "drop", "accuracy"] {
+            let [found, expected] = [&trainee, &reference].map(|net| net.blob(name).unwrap().1);
+            agree(&[(expected, name.to_owned())], &[(found, name.to_owned())]);
+        }
+        for (place, info) in trainee.infos().iter().enumerate() {
+            let [found, expected] = [&trainee, &reference].map(|net| net.param(place).unwrap());
+            // Biases, and statistics that are not gathered, are 0.
+            let is_gathered = info.layer == "norm" && frozen.is_empty();
+            if is_gathered || expected.iter().any(|&value| value != 0.0) {
+                agree(&[(expected, info.name.clone())], &[(found, info.name.clone())]);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_names_nothing_is_the_error_of_its_layer() {
+    let (processor, device) = (cpu(), emulated());
+    let network = training_network(LEARNER);
+    for backend in [&processor as &dyn Backend, &*device] {
+        let mut trainee = network.trainee(backend, &TrainingOptions::default()).unwrap();
+        trainee.set_input("data", &pattern(4 * 3 * 8 * 8)).unwrap();
+        let mut step = |label: f32, word: f32| {
+            trainee.set_input("label", &[1.0, 0.0, label, 3.0]).unwrap();
+            trainee.set_input("words", &[6.0, word, 2.0, 6.0]).unwrap();
+            trainee.clear_gradients();
+            trainee.forward()?;
+            trainee.loss()
+        };
+        let mut fails = |label, word| {
+            let error = step(label, word).unwrap_err();
+            format!("{error}: {}", std::error::Error::source(&error).unwrap())
+        };
+        let label = "a label is 5, and there are 5 classes: 0 to 4";
+        assert_eq!(fails(5.0, 1.0), format!("layer `accuracy` (Accuracy): accuracy: {label}"));
+        let word = "layer `embed` (Embed): embed_forward: index -1 names none of 7 rows";
+        assert_eq!(fails(2.0, -1.0), word);
+        // The first in the order of the layers.
+        assert_eq!(fails(-2.0, -1.0), word);
+        assert!(step(4.0, 6.0).unwrap().is_finite());
+    }
+}
+
+fn training_network(prototxt: &str) -> Network {
+    let text = Storage::from_vec("net", prototxt.as_bytes().to_vec());
+    let (definition, _) = text::parse_net(&text, text::Options::default()).unwrap();
+    let state = NetState { phase: Some(Phase::Train.into()), ..NetState::default() };
+    Network::new(definition, &state).unwrap()
 }
 
 fn cpu() -> CpuBackend {

@@ -3,8 +3,9 @@
 use super::conv::{ConvAlgorithm, Filters, Operands, Plan, backward_data, backward_filter};
 use super::gemm::Finish;
 use super::{
-    CpuBackend, activation, argmax, channelwise, deconv, eltwise, embed, gemm, im2col, inner_product, lrn,
-    label_loss, lstm, normalize, pair_loss, pooling, random, resize, rows, softmax, sums, transform, vector,
+    CpuBackend, activation, argmax, channelwise, deconv, eltwise, embed, gemm, im2col, inner_product,
+    label_loss, lrn, lstm, normalize, pair_loss, pooling, random, resize, rows, softmax, sums, transform,
+    vector,
 };
 use crate::activation::{Activation, GradientFrom};
 use crate::backend::{ArgMaxOutput, Backend, EltwiseOp, Epilogue, ReduceOp, Site};
@@ -1066,8 +1067,7 @@ impl Backend for CpuBackend {
     ) -> Result<()> {
         const OP: &str = "accuracy_forward";
         let (outer, classes, inner) = geometry.scores.sizes();
-        let operands =
-            [take(OP, "x", x, geometry.scores.len())?, take(OP, "label", label, outer * inner)?];
+        let operands = [take(OP, "x", x, geometry.scores.len())?, take(OP, "label", label, outer * inner)?];
         let by_class = by_class.map(|shares| take_mut(OP, "by_class", shares, classes)).transpose()?;
         let share = take_mut(OP, "share", share, 1)?;
         share[0] = label_loss::accuracy(geometry, site, operands, by_class)?;

@@ -103,10 +103,8 @@ impl DeviceBackend {
         const OP: &str = "label_loss_backward";
         let len = geometry.scores.len();
         let matrix = self.take_if(OP, "matrix", matrix, geometry.matrix_len(OP, matrix.is_some())?)?;
-        let (x, label) =
-            (self.take(OP, "x", x, len)?, self.take(OP, "label", label, geometry.places())?);
-        let (dloss, totals) =
-            (self.take(OP, "dloss", dloss, 1)?, self.take(OP, "totals", totals, TOTALS)?);
+        let (x, label) = (self.take(OP, "x", x, len)?, self.take(OP, "label", label, geometry.places())?);
+        let (dloss, totals) = (self.take(OP, "dloss", dloss, 1)?, self.take(OP, "totals", totals, TOTALS)?);
         let dx = self.take_mut(OP, "dx", dx, len)?;
         let labels = Labels::of_loss(geometry);
         if matrix.is_some() {
@@ -196,8 +194,7 @@ impl DeviceBackend {
         geometry.check_backward(OP, which)?;
         let len = geometry.len();
         let (pair, extra) = self.pair_operands(OP, geometry, pair, extra)?;
-        let (dloss, totals) =
-            (self.take(OP, "dloss", dloss, 1)?, self.take(OP, "totals", totals, TOTALS)?);
+        let (dloss, totals) = (self.take(OP, "dloss", dloss, 1)?, self.take(OP, "totals", totals, TOTALS)?);
         let dx = self.take_mut(OP, "dx", dx, len)?;
         let (pairs, sign) = (Pairs::of(geometry), if which == 0 { 1.0 } else { -1.0 });
         if matches!(geometry.loss, PairLoss::Contrastive { .. }) {

@@ -483,7 +483,8 @@ impl Backend for DeviceBackend {
         let call = self.call(&BATCH_NORMALIZATION, "batch_statistics").value(geometry).input(x);
         let call = call.output(&mean_target, axis).output(&variance_target, axis);
         call.blocks(axis, (geometry.outer * geometry.inner) as usize)?;
-        let (mean, variance) = (self.take(OP, "mean", mean, axis)?, self.take(OP, "variance", variance, axis)?);
+        let (mean, variance) =
+            (self.take(OP, "mean", mean, axis)?, self.take(OP, "variance", variance, axis)?);
         self.normalize_channels(geometry, [Some(mean), Some(variance), None], eps, Some(x), &y)
     }
 

@@ -12,9 +12,7 @@ mod resize;
 pub use axis::{AxisGeometry, NormalizeGeometry, RowsGeometry};
 pub use conv::{ConvGeometry, MAX_SPATIAL};
 pub use copy::{CopyGeometry, MAX_AXES};
-pub use loss::{
-    AccuracyGeometry, LabelLoss, LabelLossGeometry, LossDivisor, PairLoss, PairLossGeometry,
-};
+pub use loss::{AccuracyGeometry, LabelLoss, LabelLossGeometry, LossDivisor, PairLoss, PairLossGeometry};
 pub use lrn::{LrnGeometry, LrnRegion};
 pub use matrix::{EmbedGeometry, GemmGeometry, InnerProductGeometry, LstmGeometry};
 pub use pool::{PoolGeometry, PoolMethod, Rounding};

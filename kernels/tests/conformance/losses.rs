@@ -85,7 +85,8 @@ fn a_label_that_names_no_class_is_an_error_and_no_wild_read() {
         for loss in [LabelLoss::Softmax, LabelLoss::Infogain, LabelLoss::Hinge] {
             let geometry =
                 LabelLossGeometry { scores, loss, ignore_label: Some(7), divisor: LossDivisor::Counted };
-            for (wrong, text) in [(3.0, "3"), (-1.5, "-1.5"), (f32::NAN, "NaN"), (1e20, "100000000000000000000")]
+            for (wrong, text) in
+                [(3.0, "3"), (-1.5, "-1.5"), (f32::NAN, "NaN"), (1e20, "100000000000000000000")]
             {
                 let x = buffer(backend, &[0.25; 12]);
                 // 2.9 and −0.9 are rounded towards 0, and 7 is ignored; of the two that are wrong the first counts.
@@ -107,9 +108,7 @@ fn a_label_that_names_no_class_is_an_error_and_no_wild_read() {
                     let dloss = buffer(backend, &[1.0]);
                     let matrix = matrix.as_ref();
                     backend
-                        .label_loss_backward(
-                            &geometry, Site(5), &x, &label, matrix, &dloss, &totals, &mut dx,
-                        )
+                        .label_loss_backward(&geometry, Site(5), &x, &label, matrix, &dloss, &totals, &mut dx)
                         .unwrap();
                     backend.synchronize().unwrap();
                 }
@@ -147,12 +146,8 @@ fn operands_that_a_loss_has_not_are_refused() {
         let one = buffer(backend, &[1.0; 4]);
         let (mut loss, mut totals) = (output(backend, 1), totals(backend));
         let mut refused = |kind, matrix| {
-            let geometry = LabelLossGeometry {
-                scores,
-                loss: kind,
-                ignore_label: None,
-                divisor: LossDivisor::One,
-            };
+            let geometry =
+                LabelLossGeometry { scores, loss: kind, ignore_label: None, divisor: LossDivisor::One };
             backend
                 .label_loss_forward(&geometry, Site(0), &one, &one, matrix, &mut loss, &mut totals)
                 .unwrap_err()
@@ -164,8 +159,7 @@ fn operands_that_a_loss_has_not_are_refused() {
         );
         assert_eq!(refused(LabelLoss::Softmax, Some(&one)), "label_loss_forward: Softmax has no matrix");
         let loss_kind = PairLoss::SigmoidCrossEntropy { ignore_label: None };
-        let geometry =
-            PairLossGeometry { samples: 1, length: 2, loss: loss_kind, divisor: LossDivisor::One };
+        let geometry = PairLossGeometry { samples: 1, length: 2, loss: loss_kind, divisor: LossDivisor::One };
         let mut dx = output(backend, 2);
         let pair = [&one, &one];
         let refused =
@@ -271,9 +265,7 @@ fn check_label_loss(geometry: &LabelLossGeometry, all_ignored: bool, seed: u64) 
         let (mut loss, mut totals) = (output(backend, 1), totals(backend));
         backend.label_loss_forward(geometry, site, &x, &label, matrix, &mut loss, &mut totals).unwrap();
         let (dloss, mut dx) = (buffer(backend, &[ABOVE]), output(backend, slopes.len()));
-        backend
-            .label_loss_backward(geometry, site, &x, &label, matrix, &dloss, &totals, &mut dx)
-            .unwrap();
+        backend.label_loss_backward(geometry, site, &x, &label, matrix, &dloss, &totals, &mut dx).unwrap();
         backend.synchronize().unwrap();
         [values(backend, &loss, 1), values(backend, &dx, slopes.len())].concat()
     });
@@ -305,8 +297,7 @@ fn check_pair_loss(geometry: &PairLossGeometry, weighted: bool, seed: u64) {
     let difference = |at: usize| f64::from(a[at]) - f64::from(b[at]);
     let (mut sum, mut counted, mut slopes) = (0.0, 0, vec![0.0; len]);
     for sample in 0..samples {
-        let squared: f64 =
-            (sample * length..(sample + 1) * length).map(|at| difference(at).powi(2)).sum();
+        let squared: f64 = (sample * length..(sample + 1) * length).map(|at| difference(at).powi(2)).sum();
         if let PairLoss::Contrastive { margin, legacy_version } = geometry.loss {
             let (margin, distance) = (f64::from(margin), squared.sqrt());
             let (loss, slope) = match (first[sample] == 1.0, legacy_version) {
@@ -357,16 +348,15 @@ fn check_pair_loss(geometry: &PairLossGeometry, weighted: bool, seed: u64) {
     }
     check(&expected, 3e-6, 3e-6, |backend| {
         let (a, b) = (buffer(backend, &a), buffer(backend, &b));
-        let extra = [has_extra[0].then(|| buffer(backend, &first)), has_extra[1].then(|| buffer(backend, &second))];
+        let extra =
+            [has_extra[0].then(|| buffer(backend, &first)), has_extra[1].then(|| buffer(backend, &second))];
         let (pair, extra) = ([&a, &b], extra.each_ref().map(Option::as_ref));
         let (mut loss, mut totals) = (output(backend, 1), totals(backend));
         backend.pair_loss_forward(geometry, pair, extra, &mut loss, &mut totals).unwrap();
         let mut found = values(backend, &loss, 1);
         for which in 0..sides.len() {
             let (dloss, mut dx) = (buffer(backend, &[ABOVE]), output(backend, len));
-            backend
-                .pair_loss_backward(geometry, which, pair, extra, &dloss, &totals, &mut dx)
-                .unwrap();
+            backend.pair_loss_backward(geometry, which, pair, extra, &dloss, &totals, &mut dx).unwrap();
             found.extend(values(backend, &dx, len));
         }
         found

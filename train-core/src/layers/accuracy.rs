@@ -21,9 +21,7 @@ pub(super) fn accuracy(make: &Make<'_>, step: &Step, p: &AccuracyParams) -> Resu
         if has_second_top {
             return frame.produce_two(|inputs, share, by_class| {
                 let (x, label) = (inputs.get(0), inputs.get(1));
-                inputs
-                    .backend
-                    .accuracy_forward(&geometry, site, x, label, share, Some(by_class), &mut totals)
+                inputs.backend.accuracy_forward(&geometry, site, x, label, share, Some(by_class), &mut totals)
             });
         }
         frame.produce(0, |inputs, share, _| {

@@ -70,7 +70,9 @@ pub(super) fn batch_norm(make: &Make<'_>, step: &Step, p: &BatchNormParams) -> R
     let weight = make.param(step.layer, 2)?;
     Ok(one_top(move |inputs, top| {
         let x = inputs.or_in_place(0);
-        inputs.backend.batch_normalization_forward_inference(&geometry, x, &mean, &variance, &weight, eps, top)
+        inputs
+            .backend
+            .batch_normalization_forward_inference(&geometry, x, &mean, &variance, &weight, eps, top)
     }))
 }
 

@@ -20,7 +20,9 @@ pub(super) fn batch_reindex(make: &Make<'_>, step: &Step) -> Box<dyn Operation> 
     };
     let site = site(step);
     one_top_with_gradient(
-        move |inputs, top| inputs.backend.embed_forward(&geometry, site, inputs.get(1), inputs.get(0), None, top),
+        move |inputs, top| {
+            inputs.backend.embed_forward(&geometry, site, inputs.get(1), inputs.get(0), None, top)
+        },
         move |frame| {
             frame.add(Of::Bottom(0), |inputs, dx| {
                 inputs.backend.embed_backward(&geometry, site, inputs.get(1), inputs.top_gradient(0), dx)
