@@ -277,14 +277,18 @@ fn check_pair_loss(geometry: &PairLossGeometry, weighted: bool, seed: u64) {
     let (a, mut b) = (numbers(seed, len), numbers(seed + 1, len));
     if let PairLoss::SigmoidCrossEntropy { .. } = geometry.loss {
         // Targets 0, 1 and −1.
-        b.iter_mut().for_each(|b| *b = (*b * 1.5).round());
+        for b in &mut b {
+            *b = (*b * 1.5).round();
+        }
     }
     let (mut first, second) = (numbers(seed + 2, len), numbers(seed + 3, len));
     let is_contrastive = matches!(geometry.loss, PairLoss::Contrastive { .. });
     if is_contrastive {
         first.truncate(samples);
         // 0.9 is read as 0.
-        first.iter_mut().for_each(|mark| *mark = if *mark > 0.0 { 1.0 } else { 0.9 });
+        for mark in &mut first {
+            *mark = if *mark > 0.0 { 1.0 } else { 0.9 };
+        }
     }
     let has_extra = [
         is_contrastive || weighted && matches!(geometry.loss, PairLoss::SmoothL1 { .. }),
@@ -296,11 +300,11 @@ fn check_pair_loss(geometry: &PairLossGeometry, weighted: bool, seed: u64) {
     };
     let difference = |at: usize| f64::from(a[at]) - f64::from(b[at]);
     let (mut sum, mut counted, mut slopes) = (0.0, 0, vec![0.0; len]);
-    for sample in 0..samples {
+    for (sample, mark) in (0..samples).zip(&first) {
         let squared: f64 = (sample * length..(sample + 1) * length).map(|at| difference(at).powi(2)).sum();
         if let PairLoss::Contrastive { margin, legacy_version } = geometry.loss {
             let (margin, distance) = (f64::from(margin), squared.sqrt());
-            let (loss, slope) = match (first[sample] == 1.0, legacy_version) {
+            let (loss, slope) = match (*mark == 1.0, legacy_version) {
                 (true, _) => (squared, 1.0),
                 (false, true) if margin > squared => (margin - squared, -1.0),
                 (false, false) if margin > distance => {
