@@ -201,6 +201,11 @@ impl<'b> Target<'b> {
         Self { address: buffer.address(), buffer: PhantomData }
     }
 
+    /// Memory of the backend's own that kernels alone read and write: they run in the order in which they are launched.
+    pub(crate) fn own(buffer: &'b DeviceBuffer) -> Self {
+        Self { address: buffer.address(), buffer: PhantomData }
+    }
+
     pub(crate) fn address(&self) -> Address {
         self.address
     }

@@ -51,9 +51,8 @@ impl DeviceBackend {
 
     /// Records the first index that names no row.
     fn check_rows(&self, watch: &Watch, geometry: &EmbedGeometry, index: &DeviceBuffer) -> Result<()> {
-        self.faults.recorded(|record| {
-            let call = self.call(&EMBED, "embed_check").value(watch).value(geometry);
-            call.input(index).input(index).output(record, 0).launch([1, 1, 1], THREADS)
-        })
+        let record = self.faults.record();
+        let call = self.call(&EMBED, "embed_check").value(watch).value(geometry);
+        call.input(index).input(index).output(&record, 0).launch([1, 1, 1], THREADS)
     }
 }

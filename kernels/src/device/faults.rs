@@ -1,6 +1,6 @@
 //! Values that name nothing, found by kernels after the operation that met them has returned: cu/faults.cuh.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::call::{Parameter, Target};
 use super::driver::Driver;
@@ -31,20 +31,19 @@ pub(super) struct Watch {
 unsafe impl Parameter for Watch {}
 
 /// The record of the first fault that the host was not told of.
-pub(super) struct Faults(Mutex<DeviceBuffer>);
+pub(super) struct Faults(DeviceBuffer);
 
 /// Words of the record: the operation, the site, how many there are to name, and the value.
 const WORDS: usize = 4;
 
 impl Faults {
     pub(super) fn new(driver: &Arc<dyn Driver>) -> Result<Self> {
-        Ok(Self(Mutex::new(DeviceBuffer::zeroed(driver, WORDS)?)))
+        DeviceBuffer::zeroed(driver, WORDS).map(Self)
     }
 
-    /// Launches a kernel that is given the record.
-    pub(super) fn recorded(&self, launch: impl FnOnce(&Target<'_>) -> Result<()>) -> Result<()> {
-        let mut record = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        launch(&Target::new(&mut record))
+    /// The record, for a kernel that may have something to report.
+    pub(super) fn record(&self) -> Target<'_> {
+        Target::own(&self.0)
     }
 
     /// The first fault since the last call, when all work is done; `fetch` copies to main memory.
@@ -53,14 +52,13 @@ impl Faults {
         driver: &dyn Driver,
         fetch: impl FnOnce(&DeviceBuffer, &mut [f32]) -> Result<()>,
     ) -> Result<()> {
-        let record = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut words = [0.0; WORDS];
-        fetch(&record, &mut words)?;
+        fetch(&self.0, &mut words)?;
         let [operation, site, limit] = [0, 1, 2].map(|at| words[at].to_bits());
         if operation == 0 {
             return Ok(());
         }
-        driver.write(record.address(), &[0.0; WORDS])?;
+        driver.write(self.0.address(), &[0.0; WORDS])?;
         let (site, value) = (Site(site), words[3]);
         Err(match operation {
             1 => Error::Label { op: "label_loss", site, value, classes: limit },

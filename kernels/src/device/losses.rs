@@ -220,12 +220,11 @@ impl DeviceBackend {
         let (counted, faults) = (total.totals.part(HEAD + 2 * PARTS), total.totals.part(HEAD + 3 * PARTS));
         let parts = parts.output(&sums, 2 * count).output(&counted, count).output(&faults, count);
         parts.launch([count as u32, 1, 1], THREADS)?;
-        self.faults.recorded(|record| {
-            let call = self.call(&LOSS_TOTAL, "loss_total").value(&total.watch).count(count);
-            let call = call.count(total.divisor as usize).source(&sums).source(&counted).source(&faults);
-            let call = call.input(label).output(loss, 1).output(&total.totals, 1).output(record, 0);
-            call.launch([1, 1, 1], THREADS)
-        })
+        let record = self.faults.record();
+        let call = self.call(&LOSS_TOTAL, "loss_total").value(&total.watch).count(count);
+        let call = call.count(total.divisor as usize).source(&sums).source(&counted).source(&faults);
+        let call = call.input(label).output(loss, 1).output(&total.totals, 1).output(&record, 0);
+        call.launch([1, 1, 1], THREADS)
     }
 
     fn pair_operands<'b>(
