@@ -66,7 +66,7 @@ pub use geometry::{
     LstmGeometry, MAX_AXES, MAX_SPATIAL, NormalizeGeometry, PairLoss, PairLossGeometry, PoolGeometry,
     PoolMethod, Rounding, RowsGeometry,
 };
-pub use open::{Device, open};
+pub use open::{Choice, Device, open, open_with};
 pub use prepared::{BackwardData, Convolution, Deconvolution};
 pub use random::{CLOCK_LEN, Random, clock};
 pub use recording::Recording;

@@ -20,17 +20,39 @@ pub enum Device {
     Emulated,
 }
 
+/// How a device's algorithms are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// The fastest, ours or cuBLAS: measured when a shape is first met on a device, and remembered in the cache folder
+    /// (`REBREW_CACHE`, else the system's). Where nothing can be measured, as on the emulator, by sizes alone.
+    #[default]
+    Measured,
+    /// Our kernels, by sizes alone: the same sizes give the same bits, whatever is installed and whatever was measured.
+    Deterministic,
+    /// cuBLAS for each product, for convolutions' only where they are plain ones: for comparisons. An error where it is missing.
+    Cublas,
+}
+
 /// A backend for a device; `threads` is how many threads a processor computes with.
 ///
 /// # Errors
 /// [`Error::Device`] where the device, its driver or the feature for it is missing.
 pub fn open(device: Device, threads: usize) -> Result<Box<dyn Backend>> {
+    open_with(device, threads, Choice::default())
+}
+
+/// The same, with a way to choose a device's algorithms. On the processor sizes always decide, and it makes no difference.
+///
+/// # Errors
+/// As [`open`]'s.
+#[cfg_attr(not(device), expect(unused_variables, reason = "the processor has no choice"))]
+pub fn open_with(device: Device, threads: usize, choice: Choice) -> Result<Box<dyn Backend>> {
     match device {
         Device::Cpu => Ok(Box::new(CpuBackend::new(threads)?)),
         #[cfg(feature = "cuda")]
-        Device::Cuda(number) => Ok(Box::new(DeviceBackend::cuda(number)?)),
+        Device::Cuda(number) => Ok(Box::new(DeviceBackend::cuda(number)?.with_choice(choice))),
         #[cfg(feature = "emulate")]
-        Device::Emulated => Ok(Box::new(DeviceBackend::emulated()?)),
+        Device::Emulated => Ok(Box::new(DeviceBackend::emulated()?.with_choice(choice))),
         #[cfg(not(all(feature = "cuda", feature = "emulate")))]
         other => {
             let feature = if other == Device::Emulated { "emulate" } else { "cuda" };

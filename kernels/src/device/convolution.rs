@@ -27,7 +27,7 @@ use crate::error::Result;
 use crate::geometry::{ConvGeometry, MAX_SPATIAL};
 
 /// Which of a convolution's products.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Pass {
     Forward,
     Data,
@@ -54,6 +54,8 @@ impl Prepared {
         match self.plan {
             Plan::Depthwise => "depthwise",
             Plan::Pointwise(_) => "1x1 GEMM",
+            Plan::PointwiseBlas => "1x1 GEMM, cuBLAS",
+            Plan::Winograd(winograd) if winograd.by_blas => "Winograd F(4x4,3x3), cuBLAS",
             Plan::Winograd(_) => "Winograd F(4x4,3x3)",
             Plan::Product(Cut { tile: Tile::Tf32, .. }) => "implicit GEMM, TF32",
             Plan::Product(_) => "implicit GEMM",
@@ -62,7 +64,7 @@ impl Prepared {
 }
 
 /// How a pass is computed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// Seen through windows.
     Product(Cut),
@@ -70,14 +72,31 @@ pub(crate) enum Plan {
     Depthwise,
     /// As a batch of plain products: an image's pixels are columns, or on the way to the weights steps of the sum.
     Pointwise(Cut),
+    /// The same by cuBLAS.
+    PointwiseBlas,
     Winograd(Winograd),
 }
 
 impl Plan {
+    /// Whether cuBLAS can be given a pass as a batch of plain products: on the way to the weights, sums over several images come in
+    /// runs, which it does not know.
+    pub(crate) fn is_for_blas(geometry: &ConvGeometry, pass: Pass) -> bool {
+        let in_runs = pass == Pass::Filter && geometry.batch > 1 && geometry.input_pixels() > 1;
+        ConvAlgorithm::Pointwise.supports(geometry) && !in_runs
+    }
+
+    /// Floats of the weights as the plan wants them.
+    pub(crate) fn weight_len(&self, geometry: &ConvGeometry) -> usize {
+        match self {
+            Self::Winograd(winograd) => winograd.weight_len(),
+            _ => geometry.weight_len(),
+        }
+    }
+
     pub(crate) fn workspace_len(&self, len: usize) -> usize {
         match self {
             Self::Product(cut) | Self::Pointwise(cut) => cut.workspace_len(len),
-            Self::Depthwise => 0,
+            Self::Depthwise | Self::PointwiseBlas => 0,
             Self::Winograd(winograd) => winograd.workspace_len(),
         }
     }
@@ -169,8 +188,8 @@ pub(crate) fn result_len(geometry: &ConvGeometry, pass: Pass) -> usize {
 }
 
 impl DeviceBackend {
-    /// How a pass is computed.
-    pub(crate) fn convolution_plan(&self, geometry: &ConvGeometry, pass: Pass) -> Plan {
+    /// How a pass is computed, by sizes alone.
+    pub(crate) fn convolution_plan_by_sizes(&self, geometry: &ConvGeometry, pass: Pass) -> Plan {
         let (tf32, multiprocessors) = (self.uses_tf32(), self.driver.multiprocessors());
         let cut = |sizes, products| Cut::new(sizes, products, tf32 && geometry.rank <= 2, multiprocessors);
         let algorithm = self.algorithm.filter(|algorithm| algorithm.supports(geometry));
@@ -216,18 +235,19 @@ impl DeviceBackend {
         match plan {
             Plan::Product(cut) => self.convolution_product(geometry, pass, &cut, operands),
             Plan::Depthwise => self.depthwise(geometry, pass, operands),
-            Plan::Pointwise(cut) => self.pointwise(geometry, pass, &cut, operands),
+            Plan::Pointwise(cut) => self.pointwise(geometry, pass, Some(&cut), operands),
+            Plan::PointwiseBlas => self.pointwise(geometry, pass, None, operands),
             Plan::Winograd(winograd) => self.winograd(&winograd, operands),
         }
     }
 
     /// Groups are a batch of products. On the way to the weights channels by pixels times pixels by channels, of all images; else
-    /// images are a batch too, of channels by channels times channels by pixels.
+    /// images are a batch too, of channels by channels times channels by pixels. Without a cut they are cuBLAS's.
     fn pointwise(
         &self,
         geometry: &ConvGeometry,
         pass: Pass,
-        cut: &Cut,
+        cut: Option<&Cut>,
         operands: &Operands<'_>,
     ) -> Result<()> {
         let [m, n, k] = extents(geometry, pass).map(|extent| extent as u32);
@@ -252,6 +272,9 @@ impl DeviceBackend {
                     .stepping(geometry.group * k * pixels, k * pixels),
                 counts: [geometry.batch, geometry.group],
             }
+        };
+        let Some(cut) = cut else {
+            return self.batch_by_blas(&batch, operands.epilogue, operands.result);
         };
         let mut call = self.call(&GEMM, gemm::kernel(cut.tile));
         call.reads(rows);
@@ -317,7 +340,7 @@ impl DeviceBackend {
 }
 
 /// The phases of a pass: several where it goes back through a stride.
-fn phases(geometry: &ConvGeometry, pass: Pass) -> Phases {
+pub(crate) fn phases(geometry: &ConvGeometry, pass: Pass) -> Phases {
     if pass != Pass::Data {
         return Phases::one();
     }
@@ -327,7 +350,7 @@ fn phases(geometry: &ConvGeometry, pass: Pass) -> Phases {
 }
 
 /// Rows, columns and sums of one product: a group's, and of its largest phase.
-fn extents(geometry: &ConvGeometry, pass: Pass) -> [usize; 3] {
+pub(crate) fn extents(geometry: &ConvGeometry, pass: Pass) -> [usize; 3] {
     let (inputs, outputs, taps) = (geometry.group_inputs(), geometry.group_outputs(), geometry.taps());
     let batch = geometry.batch as usize;
     let made = batch * geometry.output_pixels();

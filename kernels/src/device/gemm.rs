@@ -54,6 +54,12 @@ impl Epilogue {
         Self { bias, divisor: divisor as u32, modulo: modulo as u32, ..self }
     }
 
+    /// Alpha and beta, which every library's product has, and what then remains to be done.
+    pub(crate) fn apart(self) -> ([f32; 2], Option<Self>) {
+        let rest = Self { alpha: 1.0, beta: 0.0, ..self };
+        ([self.alpha, self.beta], (self.bias != 0 || self.finish != 0).then_some(rest))
+    }
+
     /// With what of an activation can be done at once; the rest must follow.
     pub(crate) fn with_activation(self, activation: Activation) -> (Self, Activation) {
         let (finish, terms) = match activation {
@@ -71,11 +77,11 @@ impl Epilogue {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix {
-    at: Address,
-    along: u32,
-    down: u32,
-    outer: u32,
-    inner: u32,
+    pub(crate) at: Address,
+    pub(crate) along: u32,
+    pub(crate) down: u32,
+    pub(crate) outer: u32,
+    pub(crate) inner: u32,
     aligned: u32,
     run: u32,
     next_run: u32,
@@ -181,7 +187,7 @@ impl Tile {
 }
 
 /// How a product is cut among blocks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
     pub(crate) tile: Tile,
     /// Into how many parts each sum is cut, and how long they are.
@@ -202,7 +208,12 @@ impl Cut {
         let tiles = [n, m].map(|extent| extent.div_ceil(tile.extent()));
         let blocks = (tiles[0] * tiles[1] * products).max(1);
         let wanted = (2 * multiprocessors as usize) / blocks;
-        let splits = wanted.min(k / SHORTEST).clamp(1, MOST);
+        Self::of(tile, [m, n, k], wanted.min(k / SHORTEST).clamp(1, MOST))
+    }
+
+    /// With these tiles, and sums cut into so many parts or as many as whole slices make.
+    pub(crate) fn of(tile: Tile, [m, n, k]: [usize; 3], splits: usize) -> Self {
+        let tiles = [n, m].map(|extent| extent.div_ceil(tile.extent()));
         let part = k.div_ceil(splits).next_multiple_of(tile.depth()).max(tile.depth());
         let splits = k.div_ceil(part).max(1);
         Self { tile, splits: splits as u32, part: part as u32, tiles: tiles.map(|count| count as u32) }
@@ -227,6 +238,25 @@ impl Cut {
     /// Floats of workspace for the parts of a result of `len`.
     pub(crate) fn workspace_len(&self, len: usize) -> usize {
         if self.splits > 1 { self.splits as usize * len } else { 0 }
+    }
+}
+
+/// How a product is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProductPlan {
+    /// By our kernels.
+    Tiles(Cut),
+    /// By cuBLAS.
+    Blas,
+}
+
+impl ProductPlan {
+    /// Floats of workspace for a result of `len`.
+    pub(crate) fn workspace_len(&self, len: usize) -> usize {
+        match self {
+            Self::Tiles(cut) => cut.workspace_len(len),
+            Self::Blas => 0,
+        }
     }
 }
 
@@ -259,15 +289,11 @@ impl DeviceBackend {
         call.launch([n.div_ceil(tile), m.div_ceil(tile), 1], 256)
     }
 
-    pub(crate) fn gemm_cut(&self, geometry: &GemmGeometry) -> Cut {
-        let extents = [geometry.m, geometry.n, geometry.k].map(|extent| extent as usize);
-        Cut::new(extents, 1, self.uses_tf32(), self.driver.multiprocessors())
-    }
-
-    /// The product, operands checked: `workspace` is as long as the cut asks for.
+    /// The product, operands checked: `workspace` is as long as the plan asks for.
     pub(crate) fn product(
         &self,
         geometry: &GemmGeometry,
+        plan: &ProductPlan,
         [a, b]: [&DeviceBuffer; 2],
         epilogue: Epilogue,
         c: &Target<'_>,
@@ -280,10 +306,15 @@ impl DeviceBackend {
             b: Matrix::new(b.address(), [n, k], !transpose_b),
             counts: [1, 1],
         };
-        let mut call = self.call(&GEMM, kernel(self.gemm_cut(geometry).tile));
-        call.reads(a);
-        call.reads(b);
-        self.batch(call, &batch, &self.gemm_cut(geometry), epilogue, c, workspace)
+        match plan {
+            ProductPlan::Tiles(cut) => {
+                let mut call = self.call(&GEMM, kernel(cut.tile));
+                call.reads(a);
+                call.reads(b);
+                self.batch(call, &batch, cut, epilogue, c, workspace)
+            }
+            ProductPlan::Blas => self.batch_by_blas(&batch, epilogue, c),
+        }
     }
 
     /// A batch of products, one behind the other in `c`; `call` knows what they read.

@@ -5,7 +5,12 @@
 //! same code for both.
 
 mod activation;
+mod algorithm;
+mod blas;
+mod cache;
 mod call;
+mod candidates;
+mod choices;
 mod convolution;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -21,6 +26,8 @@ mod operations;
 mod phases;
 mod recording;
 mod source;
+#[cfg(all(test, feature = "emulate"))]
+mod stand_in;
 mod winograd;
 
 #[cfg(feature = "cuda")]
@@ -34,6 +41,7 @@ pub(crate) use recording::Recorded;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use algorithm::{Chosen, Means};
 use call::{Call, Target};
 use driver::Driver;
 use faults::Faults;
@@ -42,6 +50,7 @@ use source::Module;
 use crate::buffer::Buffer;
 use crate::cpu::ConvAlgorithm;
 use crate::error::{Error, Result};
+use crate::open::Choice;
 
 /// How products are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +67,9 @@ pub struct DeviceBackend {
     driver: Arc<dyn Driver>,
     math: MathMode,
     algorithm: Option<ConvAlgorithm>,
+    choice: Choice,
+    means: Means,
+    chosen: Chosen,
     /// Partial sums on their way to the host.
     scratch: Mutex<DeviceBuffer>,
     faults: Faults,
@@ -80,7 +92,8 @@ impl DeviceBackend {
     /// [`Error::Device`], where the driver, NVRTC or the GPU is missing.
     #[cfg(feature = "cuda")]
     pub fn cuda(number: u32) -> Result<Self> {
-        Self::with_driver(Arc::new(cuda::Cuda::open(number)?))
+        let driver = Arc::new(cuda::Cuda::open(number)?);
+        Ok(Self { means: cuda::means(&driver), ..Self::with_driver(driver)? })
     }
 
     /// With this arithmetic in products.
@@ -94,10 +107,17 @@ impl DeviceBackend {
         Self { algorithm: Some(algorithm), ..self }
     }
 
+    /// With algorithms chosen in this way.
+    pub fn with_choice(self, choice: Choice) -> Self {
+        Self { choice, ..self }
+    }
+
     fn with_driver(driver: Arc<dyn Driver>) -> Result<Self> {
         let scratch = Mutex::new(DeviceBuffer::zeroed(&driver, 2 * operations::PARTS)?);
         let (faults, copies) = (Faults::new(&driver)?, AtomicU64::new(0));
-        Ok(Self { driver, math: MathMode::default(), algorithm: None, scratch, faults, copies })
+        let (math, choice, means) = (MathMode::default(), Choice::default(), Means::default());
+        let chosen = Chosen::default();
+        Ok(Self { driver, math, algorithm: None, choice, means, chosen, scratch, faults, copies })
     }
 
     /// How often memory was copied to the host, for which the host waits: nothing but that makes a training step leave the device.

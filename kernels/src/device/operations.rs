@@ -96,7 +96,7 @@ impl Backend for DeviceBackend {
     }
 
     fn gemm_workspace_len(&self, geometry: &GemmGeometry) -> usize {
-        self.gemm_cut(geometry).workspace_len(geometry.m as usize * geometry.n as usize)
+        self.product_plan(geometry).workspace_len(geometry.m as usize * geometry.n as usize)
     }
 
     fn gemm(
@@ -110,9 +110,10 @@ impl Backend for DeviceBackend {
         const OP: &str = "gemm";
         let [m, n, k] = [geometry.m, geometry.n, geometry.k].map(|extent| extent as usize);
         let operands = [self.take(OP, "a", a, m * k)?, self.take(OP, "b", b, k * n)?];
-        let workspace = self.take_mut(OP, "the workspace", workspace, self.gemm_workspace_len(geometry))?;
+        let plan = self.product_plan(geometry);
+        let workspace = self.take_mut(OP, "the workspace", workspace, plan.workspace_len(m * n))?;
         let epilogue = Epilogue::scaled(geometry.alpha, geometry.beta);
-        self.product(geometry, operands, epilogue, &self.take_mut(OP, "c", c, m * n)?, &workspace)
+        self.product(geometry, &plan, operands, epilogue, &self.take_mut(OP, "c", c, m * n)?, &workspace)
     }
 
     fn inner_product_workspace_len(&self, geometry: &InnerProductGeometry) -> usize {
@@ -137,10 +138,12 @@ impl Backend for DeviceBackend {
         let (finish, rest) = Epilogue::adding(epilogue.accumulate)
             .with_bias(bias, 1, outputs)
             .with_activation(epilogue.activation);
-        let needed = self.inner_product_workspace_len(geometry);
+        let product = Self::inner_product_gemm(geometry);
+        let plan = self.product_plan(&product);
+        let needed = plan.workspace_len(batch * outputs);
         let workspace = self.take_mut(OP, "the workspace", workspace, needed)?;
         let y = self.take_mut(OP, "y", y, batch * outputs)?;
-        self.product(&Self::inner_product_gemm(geometry), operands, finish, &y, &workspace)?;
+        self.product(&product, &plan, operands, finish, &y, &workspace)?;
         self.apply(rest, batch * outputs, &y)
     }
 
@@ -180,11 +183,12 @@ impl Backend for DeviceBackend {
             [geometry.batch, geometry.inputs, geometry.outputs].map(|extent| extent as usize);
         let (x, dy) = (self.take(OP, "x", x, batch * inputs)?, self.take(OP, "dy", dy, batch * outputs)?);
         let operands = if geometry.transpose { [x, dy] } else { [dy, x] };
-        let needed = self.inner_product_backward_filter_workspace_len(geometry);
+        let product = Self::inner_product_filter_gemm(geometry);
+        let plan = self.product_plan(&product);
+        let needed = plan.workspace_len(inputs * outputs);
         let workspace = self.take_mut(OP, "the workspace", workspace, needed)?;
         let dw = self.take_mut(OP, "dw", dw, inputs * outputs)?;
-        let product = Self::inner_product_filter_gemm(geometry);
-        self.product(&product, operands, Epilogue::adding(accumulate), &dw, &workspace)
+        self.product(&product, &plan, operands, Epilogue::adding(accumulate), &dw, &workspace)
     }
 
     fn convolution_prepare(&self, geometry: &ConvGeometry, weights: &Buffer) -> Result<Convolution> {
@@ -1244,11 +1248,7 @@ impl DeviceBackend {
         weights: &Buffer,
     ) -> Result<Prepared> {
         let plan = self.convolution_plan(geometry, pass);
-        let len = match &plan {
-            Plan::Winograd(winograd) => winograd.weight_len(),
-            _ => geometry.weight_len(),
-        };
-        let own = DeviceBuffer::zeroed(&self.driver, len)?;
+        let own = DeviceBuffer::zeroed(&self.driver, plan.weight_len(geometry))?;
         let mut prepared = Prepared { geometry: *geometry, pass, weights: own, plan };
         self.repack(op, &mut prepared, weights)?;
         Ok(prepared)

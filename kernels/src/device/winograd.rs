@@ -18,7 +18,7 @@ const POINTS: u32 = 36;
 const TURN: usize = 256 << 10;
 
 /// A convolution by minimal filtering: forward, or the gradient with respect to the input as the convolution that it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Winograd {
     batch: u32,
     group: u32,
@@ -34,6 +34,8 @@ pub(crate) struct Winograd {
     /// Images that are worked on at a time.
     images: u32,
     cut: Cut,
+    /// Whether cuBLAS computes the products.
+    pub(crate) by_blas: bool,
 }
 
 /// `Winograd` of cu/winograd.cu.
@@ -83,7 +85,13 @@ impl Winograd {
             return None;
         }
         let batch = geometry.batch;
-        Some(Self { batch, group, inputs, outputs, input, output, pad, tiles, turned, images, cut })
+        let by_blas = false;
+        Some(Self { batch, group, inputs, outputs, input, output, pad, tiles, turned, images, cut, by_blas })
+    }
+
+    /// The same with cuBLAS's products.
+    pub(crate) fn with_blas(self) -> Self {
+        Self { by_blas: true, ..self }
     }
 
     /// Counted, not measured: against the flops that are saved stand the bytes of the transformed input and output, each
@@ -161,10 +169,14 @@ impl DeviceBackend {
                 b: Matrix::new(input_at.address(), [columns, inputs], true).stepping(group * b_step, b_step),
                 counts: [POINTS, group],
             };
-            let mut call = self.call(&GEMM, gemm::kernel(winograd.cut.tile));
-            call.reads(operands.rows);
-            let cut = winograd.cut.with_columns(columns as usize);
-            self.batch(call, &products, &cut, Epilogue::adding(false), &product_at, operands.workspace)?;
+            if winograd.by_blas {
+                self.batch_by_blas(&products, Epilogue::adding(false), &product_at)?;
+            } else {
+                let mut call = self.call(&GEMM, gemm::kernel(winograd.cut.tile));
+                call.reads(operands.rows);
+                let cut = winograd.cut.with_columns(columns as usize);
+                self.batch(call, &products, &cut, Epilogue::adding(false), &product_at, operands.workspace)?;
+            }
 
             let call = self.call(&WINOGRAD, "winograd_output").value(&sizes).source(&product_at);
             let call = call.value(&operands.epilogue).output(operands.result, 0);

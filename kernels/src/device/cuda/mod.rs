@@ -1,6 +1,8 @@
 //! The driver for NVIDIA GPUs: CUDA's driver API and NVRTC, loaded when a device is opened.
 
+mod blas;
 mod cache;
+mod clock;
 mod compile;
 mod graph;
 mod memory;
@@ -12,7 +14,7 @@ pub use compile::{KernelReport, compile_reports};
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_int, c_void};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::{result, sys};
 
@@ -20,6 +22,8 @@ use graph::Graph;
 use staging::Staging;
 use stream::Stream;
 
+use super::algorithm::Means;
+use super::cache::folder;
 use super::driver::{Address, Driver, Launch};
 use super::recording::{Recorder, RecordingId};
 use super::source::Module;
@@ -65,6 +69,15 @@ struct Loaded {
 unsafe impl Send for Cuda {}
 // SAFETY: as above.
 unsafe impl Sync for Cuda {}
+
+/// A GPU's clock, cuBLAS, and the folder for what is found with them.
+pub(crate) fn means(driver: &Arc<Cuda>) -> Means {
+    Means {
+        clock: Some(Box::new(clock::Events::new(driver.clone()))),
+        blas: Some(Box::new(blas::CuBlas::new(driver.clone()))),
+        folder: folder("algorithms"),
+    }
+}
 
 impl Cuda {
     pub(crate) fn open(number: u32) -> Result<Self> {

@@ -1,0 +1,72 @@
+//! The device's clock: events in its stream.
+
+use std::sync::Arc;
+
+use cudarc::driver::{result, sys};
+
+use super::{Cuda, compile};
+use crate::device::algorithm::Clock;
+use crate::device::cache;
+use crate::device::source::MODULES;
+use crate::error::{Error, Result};
+
+/// Time as the device takes it.
+pub(super) struct Events {
+    driver: Arc<Cuda>,
+}
+
+impl Events {
+    pub(super) fn new(driver: Arc<Cuda>) -> Self {
+        Self { driver }
+    }
+}
+
+impl Clock for Events {
+    fn environment(&self) -> Result<String> {
+        let Cuda { name, architecture, multiprocessors, .. } = &*self.driver;
+        let mut version = 0;
+        // SAFETY: the pointer is to an integer.
+        unsafe { sys::cuDriverGetVersion(&raw mut version) }
+            .result()
+            .map_err(|error| self.driver.said(error))?;
+        let nvrtc = compile::version().map_err(|what| Error::Device { device: "NVRTC".to_owned(), what })?;
+        let sources: String = MODULES.iter().map(|module| module.source()).collect();
+        Ok(format!(
+            "{name}, {architecture}, {multiprocessors} multiprocessors, driver {version}, NVRTC {nvrtc}, kernels {:032x}",
+            cache::hash(&sources)
+        ))
+    }
+
+    fn time(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<f32> {
+        // Not within a recording, which runs nothing.
+        drop(self.driver.recorder.unrecorded("it measures")?);
+        self.driver.enter()?;
+        let said = |error| self.driver.said(error);
+        let (start, end) = (Event::new().map_err(said)?, Event::new().map_err(said)?);
+        let stream = self.driver.compute.handle();
+        // SAFETY: the event is live, and the stream is the driver's.
+        unsafe { result::event::record(start.0, stream) }.map_err(said)?;
+        work()?;
+        // SAFETY: as above.
+        unsafe { result::event::record(end.0, stream) }.map_err(said)?;
+        // SAFETY: the event was recorded.
+        unsafe { result::event::synchronize(end.0) }.map_err(said)?;
+        // SAFETY: both were recorded in one stream, and are over.
+        unsafe { result::event::elapsed(start.0, end.0) }.map_err(said)
+    }
+}
+
+struct Event(sys::CUevent);
+
+impl Event {
+    fn new() -> std::result::Result<Self, result::DriverError> {
+        result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT).map(Self)
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: made here, and destroyed once.
+        let _ = unsafe { result::event::destroy(self.0) };
+    }
+}
