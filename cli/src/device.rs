@@ -3,7 +3,7 @@
 use std::num::NonZero;
 use std::thread::available_parallelism;
 
-use kernels::{Backend, CpuBackend, Device};
+use kernels::{Backend, Choice, CpuBackend, Device};
 
 use crate::failure::Failure;
 
@@ -13,6 +13,10 @@ pub(crate) struct Arguments {
     /// Where to run: cpu, or in a build with CUDA support cuda or cuda:N
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: String,
+    /// On a GPU, use our own kernels, chosen by sizes alone: the same bits every time. Otherwise the fastest are measured once for
+    /// each shape, cuBLAS among them. The CPU's bits are always the same
+    #[arg(long)]
+    deterministic: bool,
     #[command(flatten)]
     threads: Threads,
 }
@@ -35,10 +39,24 @@ impl Arguments {
                 "--device {name}: this build has no CUDA support: leave it out, or give cpu"
             ))),
             Ok(Device::Emulated) if !cfg!(feature = "emulate") => Err(unknown(name)),
-            Ok(device) => kernels::open(device, 1)
+            Ok(device) => kernels::open_with(device, 1, self.choice())
                 .map_err(|error| Failure::Message(format!("--device {name}: {error}"))),
             Err(_) => Err(unknown(name)),
         }
+    }
+
+    /// How the device's algorithms are chosen, in words; nothing on the processor, which has no choice.
+    pub(crate) fn algorithms(&self) -> String {
+        let words = match (self.device.parse(), self.choice()) {
+            (Ok(Device::Cpu), _) => "",
+            (_, Choice::Deterministic) => "by sizes",
+            _ => "measured",
+        };
+        words.to_owned()
+    }
+
+    fn choice(&self) -> Choice {
+        if self.deterministic { Choice::Deterministic } else { Choice::Measured }
     }
 
     /// How many threads the processor computes with, beside a GPU too.

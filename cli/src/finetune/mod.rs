@@ -48,6 +48,7 @@ pub(crate) fn run(arguments: &Arguments, quiet: bool) -> Result<Answer, Failure>
         definition: arguments.definition.display().to_string(),
         weights: arguments.weights.as_ref().map(|path| path.display().to_string()),
         device: "cpu".to_owned(),
+        algorithms: arguments.device.algorithms(),
         thaw: arguments.thaw(),
         ..Settings::default()
     };

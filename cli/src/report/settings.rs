@@ -54,6 +54,7 @@ fn rows(settings: &Settings) -> Vec<(&'static str, String)> {
         ("classes", classes(&settings.classes)),
         ("seed", settings.seed.to_string()),
         ("device", settings.device.clone()),
+        ("algorithms", settings.algorithms.clone()),
     ];
     rows.retain(|(_, value)| !value.is_empty());
     rows

@@ -373,6 +373,16 @@ mod tests {
         assert_eq!(backend(&clock, Some(&file.join("below a file"))).product_plan(&product()), expected);
     }
 
+    #[test]
+    fn nothing_is_measured_within_a_recording() {
+        let device = backend(&untouched(), None);
+        let mut plan = None;
+        device.record(&mut || plan = Some(device.product_plan(&product()))).unwrap();
+        assert_eq!(plan, Some(device.product_plan_by_sizes(&shape())));
+        // What the recording was made with stays: its workspace is as long as that.
+        assert_eq!(plan, Some(device.product_plan(&product())));
+    }
+
     /// Runs that say who they are to the clock.
     #[test]
     fn the_median_decides_and_who_fails_is_out() {

@@ -17,6 +17,7 @@ pub(super) fn check(old: &Settings, new: &Settings) -> Result<()> {
         [
             ("--seed", settings.seed.to_string()),
             ("--batch-size", settings.batch_size.to_string()),
+            ("--deterministic, or how algorithms are chosen,", settings.algorithms.clone()),
             ("--optimizer, with its rate and hooks,", settings.optimizer.clone()),
             ("the frozen layers", names(&settings.frozen)),
             ("the schedule of freezing", settings.thaw.clone().unwrap_or_default()),

@@ -22,6 +22,8 @@ pub struct Settings {
     pub weights: Option<String>,
     /// What it was computed on, as in `cpu`.
     pub device: String,
+    /// How a device's algorithms were chosen: `measured` or `by sizes`; nothing on the processor, which has no choice.
+    pub algorithms: String,
     /// What all that is random came from.
     pub seed: u64,
     /// How many times the training images were to be gone through.

@@ -232,7 +232,7 @@ mod tests {
         assert!(unsafe { sys::is_culib_present() }, "no libcublas in LD_LIBRARY_PATH");
         assert_eq!(absent(), None);
         let version = version().unwrap();
-        assert!(version.split('.').count() == 3 && version > "11".to_owned(), "{version}");
+        assert_eq!(version.split('.').count(), 3, "{version}");
         let mut raw = std::ptr::null_mut();
         // SAFETY: the pointer is to a handle.
         if let Err(error) = said("cublasCreate_v2", unsafe { sys::cublasCreate_v2(&raw mut raw) }) {
