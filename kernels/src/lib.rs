@@ -32,6 +32,9 @@
 //! naive product to the last). With the feature `emulate` it gives the same kernels on the processor, where every access
 //! is checked: what passes there stays in bounds, has no races and reads nothing that was not written.
 //!
+//! On a GPU each product and convolution takes the way that was measured to be the fastest when its shape was first met, ours
+//! or cuBLAS's, and that is remembered from one run to the next; or, with [`Choice::Deterministic`], ours, by sizes alone.
+//!
 //! Results have the same bits with any number of threads: work is cut by sizes, never by threads, and no sum is cut
 //! between threads. Between instruction sets ([`Isa`]) they differ in the last bits.
 

@@ -112,6 +112,11 @@ impl DeviceBackend {
         Self { choice, ..self }
     }
 
+    /// The version of cuBLAS, if it can be used here. Looks for it the first time.
+    pub fn cublas_version(&self) -> Option<String> {
+        self.blas()?.version()
+    }
+
     fn with_driver(driver: Arc<dyn Driver>) -> Result<Self> {
         let scratch = Mutex::new(DeviceBuffer::zeroed(&driver, 2 * operations::PARTS)?);
         let (faults, copies) = (Faults::new(&driver)?, AtomicU64::new(0));

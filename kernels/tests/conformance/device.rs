@@ -1,7 +1,7 @@
 //! What only devices have: several versions of a product, TF32, and memory of their own.
 
 use kernels::{
-    Activation, Backend, Buffer, ConvAlgorithm, ConvGeometry, CpuBackend, DeviceBackend, Epilogue,
+    Activation, Backend, Buffer, Choice, ConvAlgorithm, ConvGeometry, CpuBackend, DeviceBackend, Epilogue,
     GemmGeometry, GemmVersion, HostBuffer, InnerProductGeometry, MathMode,
 };
 
@@ -151,8 +151,18 @@ fn large_shapes_by_every_algorithm() {
     }
 }
 
-/// Forward and back to the data, by each algorithm that can: all within rounding of the processor's implicit GEMM.
+/// Forward and back to the data, by each algorithm that can.
 fn check_algorithms(geometry: &ConvGeometry, accumulate: bool, seed: u64) {
+    for algorithm in [ConvAlgorithm::ImplicitGemm, ConvAlgorithm::Winograd, ConvAlgorithm::Pointwise] {
+        for device in open_devices() {
+            let device = device.with_algorithm(algorithm);
+            check_passes(&device, geometry, accumulate, seed, algorithm.name());
+        }
+    }
+}
+
+/// Forward and back to the data: within rounding of the processor's.
+fn check_passes(device: &DeviceBackend, geometry: &ConvGeometry, accumulate: bool, seed: u64, what: &str) {
     let pixels = |extents: [u32; 6]| extents.iter().map(|&extent| extent as usize).product::<usize>();
     let (inputs, outputs) = (geometry.input_channels as usize, geometry.output_channels as usize);
     let batch = geometry.batch as usize;
@@ -176,14 +186,47 @@ fn check_algorithms(geometry: &ConvGeometry, accumulate: bool, seed: u64) {
         [values(backend, &y, dy.len()), values(backend, &dx, x.len())]
     };
     let expected = passes(&CpuBackend::new(1).unwrap()).map(|values| wide(&values));
-    for algorithm in [ConvAlgorithm::ImplicitGemm, ConvAlgorithm::Winograd, ConvAlgorithm::Pointwise] {
-        for device in open_devices() {
-            let device = device.with_algorithm(algorithm);
-            for (found, expected) in passes(&device).iter().zip(&expected) {
-                let largest = expected.iter().fold(1.0, |largest: f64, value| largest.max(value.abs()));
-                let worst = difference(found, expected) / largest;
-                assert!(worst < 4e-6, "{algorithm:?}, {geometry:?}: {worst:e}");
+    for (found, expected) in passes(device).iter().zip(&expected) {
+        let largest = expected.iter().fold(1.0, |largest: f64, value| largest.max(value.abs()));
+        let worst = difference(found, expected) / largest;
+        assert!(worst < 4e-6, "{what}, {geometry:?}: {worst:e}");
+    }
+}
+
+/// Products of all transposes, and convolutions that are batches of products. Where cuBLAS is missing, who insists on it is told.
+#[test]
+fn cublas_computes_the_same() {
+    let missing = "cannot use cuBLAS: there is no libcublas: it is part of CUDA's toolkit, and of the package \
+                   nvidia-cublas-cu12 of PyPI; LD_LIBRARY_PATH says where else it is looked for";
+    for device in open_devices() {
+        let device = device.with_choice(Choice::Cublas);
+        for (transpose_a, transpose_b) in [(false, false), (false, true), (true, false), (true, true)] {
+            let plain = GemmGeometry::new(30, 40, 50);
+            let geometry = GemmGeometry { transpose_a, transpose_b, alpha: 0.5, beta: 2.0, ..plain };
+            let (a, b, c) = (numbers(1, 30 * 50), numbers(2, 50 * 40), numbers(3, 30 * 40));
+            let run = |backend: &dyn Backend| {
+                let (a, b, mut c) = (buffer(backend, &a), buffer(backend, &b), buffer(backend, &c));
+                let mut workspace = output(backend, backend.gemm_workspace_len(&geometry));
+                backend.gemm(&geometry, &a, &b, &mut c, &mut workspace)?;
+                kernels::Result::Ok(values(backend, &c, 30 * 40))
+            };
+            match (run(&device), device.cublas_version()) {
+                (Ok(found), Some(_)) => {
+                    let expected = wide(&run(&CpuBackend::new(1).unwrap()).unwrap());
+                    assert!(difference(&found, &expected) < 1e-5, "{geometry:?}");
+                }
+                (Err(error), None) => assert_eq!(error.to_string(), missing),
+                (outcome, version) => panic!("{outcome:?} of cuBLAS {version:?}"),
             }
+        }
+        if device.cublas_version().is_none() {
+            continue;
+        }
+        for geometry in [
+            ConvGeometry::new(3, [20, 30], &[9, 8], &[1, 1]).with_group(2),
+            ConvGeometry::new(2, [64, 64], &[10, 12], &[3, 3]).with_pad(&[1, 1]),
+        ] {
+            check_passes(&device, &geometry, true, 7, "cuBLAS");
         }
     }
 }

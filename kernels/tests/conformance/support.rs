@@ -16,7 +16,7 @@ static BACKENDS: LazyLock<Vec<[CpuBackend; 2]>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Devices that run the kernels of `cu/`: the emulator, and a GPU if there is one.
+/// Devices that run the kernels of `cu/`, chosen by sizes alone: the emulator, and a GPU if there is one.
 #[cfg(any(feature = "cuda", feature = "emulate"))]
 static DEVICES: LazyLock<Vec<DeviceBackend>> = LazyLock::new(open_devices);
 
@@ -26,7 +26,7 @@ pub(crate) fn open_devices() -> Vec<DeviceBackend> {
         #[cfg(feature = "emulate")]
         Some(DeviceBackend::emulated().unwrap()),
         #[cfg(feature = "cuda")]
-        DeviceBackend::cuda(0).ok(),
+        DeviceBackend::cuda(0).ok().map(|device| device.with_choice(kernels::Choice::Deterministic)),
     ];
     devices.into_iter().flatten().collect()
 }
