@@ -350,18 +350,24 @@ mod tests {
             ConvGeometry::new(2, [inputs, outputs], &[size, size + 1], &[kernel, kernel])
         };
         let shapes = [
-            (plain(6, 140, 6, 1).with_group(2), "1x1 GEMM, cuBLAS", MathMode::F32),
-            (plain(70, 5, 8, 1), "1x1 GEMM, cuBLAS", MathMode::F32),
-            (plain(6, 8, 7, 3).with_pad(&[1, 2]).with_group(2), "Winograd, cuBLAS", MathMode::F32),
-            (plain(4, 8, 9, 3).with_group(4).with_stride(&[2, 1]), "depthwise", MathMode::F32),
+            (plain(6, 140, 6, 1).with_group(2), "Forward: 1x1 GEMM, cuBLAS", MathMode::F32),
+            (plain(70, 5, 8, 1), "Data: 1x1 GEMM, cuBLAS", MathMode::F32),
             (
-                plain(3, 66, 9, 4).with_stride(&[2, 3]).with_pad(&[2, 1]).with_dilation(&[1, 2]),
-                "implicit GEMM, tiles of 128 in 1",
+                ConvGeometry { batch: 1, ..plain(6, 140, 6, 1).with_group(2) },
+                "Filter: 1x1 GEMM, cuBLAS",
+                MathMode::F32,
+            ),
+            (ConvGeometry::new(3, [66, 8], &[1, 1], &[1, 1]), "Filter: 1x1 GEMM, cuBLAS", MathMode::F32),
+            (plain(6, 8, 7, 3).with_pad(&[1, 2]).with_group(2), "Data: Winograd, cuBLAS", MathMode::F32),
+            (plain(4, 8, 9, 3).with_group(4).with_stride(&[2, 1]), "Filter: depthwise", MathMode::F32),
+            (
+                plain(66, 20, 9, 4).with_stride(&[2, 3]).with_pad(&[2, 1]).with_dilation(&[1, 2]),
+                "Data: implicit GEMM, tiles of 128 in 1",
                 MathMode::F32,
             ),
             (
                 plain(5, 66, 7, 3).with_stride(&[2, 1]),
-                "implicit GEMM, tiles of 128 TF32 in 1",
+                "Forward: implicit GEMM, tiles of 128 TF32 in 1",
                 MathMode::Tf32,
             ),
         ];
@@ -390,7 +396,7 @@ mod tests {
                 for plan in device.convolution_candidates(&geometry, pass) {
                     device.plans().passes.insert((geometry, pass, tf32), plan);
                     run(&format!("{}: {}", convolution_shape(&geometry, pass, tf32), plan.name()));
-                    names.push(plan.name());
+                    names.push(format!("{pass:?}: {}", plan.name()));
                 }
             };
             each(Pass::Forward, &mut |what| {
