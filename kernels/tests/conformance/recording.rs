@@ -72,7 +72,9 @@ fn recordings_of_another_device_are_refused() {
             let message = "replay: what was recorded is not in this device's memory";
             assert_eq!(outcome.unwrap_err().to_string(), message);
         };
-        open_devices().iter().for_each(|other| elsewhere(other.replay(&recording)));
+        for other in open_devices() {
+            elsewhere(other.replay(&recording));
+        }
         elsewhere(CpuBackend::new(1).unwrap().replay(&recording));
         device.replay(&recording).unwrap();
     }
