@@ -53,3 +53,18 @@ pub(super) fn checksum(parameters: &Model) -> Result<String> {
     }
     Ok(format!("{:08x}", hasher.finalize()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_algorithms_are_chosen_decides_the_bits() {
+        let of = |algorithms: &str| Settings { algorithms: algorithms.to_owned(), ..Settings::default() };
+        assert!(check(&of("measured"), &of("measured")).is_ok());
+        let told = check(&of("measured"), &of("by sizes")).unwrap_err().to_string();
+        let expected = "cannot go on: --deterministic, or how algorithms are chosen, was `measured` when the run was begun, and \
+                        is `by sizes` now";
+        assert!(told.starts_with(expected), "{told}");
+    }
+}
