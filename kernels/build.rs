@@ -24,6 +24,7 @@ mod emulate {
             _ if name.starts_with("convolution") => &["cu/convolution.cuh"],
             "dropout" | "pooling" => &["cu/philox.cuh"],
             "embed" => &["cu/faults.cuh"],
+            _ if name.starts_with("update") => &["cu/update.cuh"],
             _ if name.contains("loss") => &["cu/faults.cuh", "cu/losses.cuh"],
             _ => &[],
         }

@@ -13,6 +13,12 @@ typedef unsigned long long uint64_t;
 template <class T>
 using Global = T*;
 
+// Memory whose address was found in memory.
+template <class T>
+__device__ __forceinline__ T* at_address(uint64_t address) {
+    return reinterpret_cast<T*>(address);
+}
+
 // Memory of one block: an array of N × MORE….
 template <class T, int N, int... MORE>
 struct alignas(16) Shared {

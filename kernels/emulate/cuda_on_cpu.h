@@ -189,6 +189,11 @@ struct Global {
     operator Global<const T>() const { return {address}; }
 };
 
+template <class T>
+inline Global<T> at_address(uint64_t address) {
+    return {address};
+}
+
 // Shared memory.
 template <class T, int N, int... MORE>
 struct Shared {

@@ -11,6 +11,7 @@ use crate::geometry::{
 use crate::prepared::{BackwardData, Convolution, Deconvolution};
 use crate::random::Random;
 use crate::recording::Recording;
+use crate::update::Updates;
 
 /// Combines several arrays element by element.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -729,4 +730,9 @@ pub trait Backend: Send + Sync {
 
     /// Σ x² over the first `len` elements: what clipping by a global norm needs.
     fn sum_of_squares(&self, len: usize, x: &Buffer) -> Result<f64>;
+
+    /// Updates of parameters where they are; `None` where that is main memory, which an optimizer works on itself.
+    fn updates(&self) -> Option<Box<dyn Updates>> {
+        None
+    }
 }

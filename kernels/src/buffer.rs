@@ -38,6 +38,26 @@ impl Buffer {
         self.len() == 0
     }
 
+    /// Copies its first floats into `values`, wherever they are, when all work on them is done.
+    ///
+    /// # Errors
+    /// [`Error::TooShort`] where there are fewer; the device's.
+    pub fn read(&self, values: &mut [f32]) -> Result<()> {
+        if self.len() < values.len() {
+            let (needed, found) = (values.len(), self.len());
+            return Err(Error::TooShort { op: "read", operand: "the buffer", needed, found });
+        }
+        match self {
+            Self::Host(host) => {
+                let floats = host.floats();
+                values.iter_mut().enumerate().for_each(|(index, value)| *value = floats.at(index));
+                Ok(())
+            }
+            #[cfg(device)]
+            Self::Device(device) => device.read(values),
+        }
+    }
+
     /// The floats, if they are in main memory, at an address that floats can have.
     pub fn as_host(&self) -> Option<&[f32]> {
         match self {

@@ -53,6 +53,7 @@ mod open;
 mod prepared;
 mod random;
 mod recording;
+mod update;
 
 pub use activation::{Activation, GradientFrom};
 pub use backend::{ArgMaxOutput, Backend, EltwiseOp, Epilogue, ReduceOp, Site};
@@ -73,3 +74,6 @@ pub use open::{Choice, Device, open, open_with};
 pub use prepared::{BackwardData, Convolution, Deconvolution};
 pub use random::{CLOCK_LEN, Random, clock};
 pub use recording::Recording;
+pub use update::{
+    GradientChange, GradientStep, MAX_UPDATE_STATE, NormalNoise, UpdateRule, UpdateTensor, Updates,
+};

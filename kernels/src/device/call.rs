@@ -133,6 +133,11 @@ impl<'a> Call<'a> {
         self.operands.push(Operand { address: buffer.address(), written: 0, writable: false });
     }
 
+    /// The same of memory that was written by a kernel before.
+    pub(crate) fn reads_written(&mut self, target: &Target<'_>) {
+        self.operands.push(Operand { address: target.address(), written: 0, writable: false });
+    }
+
     /// Says that the kernel writes memory whose address is within a value: the first `len` floats, all of them.
     pub(crate) fn writes(&mut self, target: &Target<'_>, len: usize) {
         self.operands.push(Operand { address: target.address(), written: len as u64, writable: true });

@@ -38,6 +38,11 @@ impl DeviceBuffer {
         self.address
     }
 
+    /// Copies its first floats, of which there are so many.
+    pub(crate) fn read(&self, values: &mut [f32]) -> Result<()> {
+        self.allocation.driver.read(self.address, values)
+    }
+
     pub(crate) fn is_of(&self, driver: &Arc<dyn Driver>) -> bool {
         Arc::ptr_eq(&self.allocation.driver, driver)
     }

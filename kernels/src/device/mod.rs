@@ -28,6 +28,8 @@ mod recording;
 mod source;
 #[cfg(all(test, feature = "emulate"))]
 mod stand_in;
+mod update;
+mod update_plan;
 mod winograd;
 
 #[cfg(feature = "cuda")]

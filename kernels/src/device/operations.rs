@@ -27,6 +27,7 @@ use crate::geometry::{
 use crate::prepared::{BackwardData, Convolution, Deconvolution, MadeFor};
 use crate::random::{CLOCK_LEN, GROUP, LANES, Random, check_ratio};
 use crate::recording::Recording;
+use crate::update::Updates;
 
 /// The most parts into which a sum over a whole array is cut.
 pub(crate) const PARTS: usize = 256;
@@ -1155,6 +1156,10 @@ impl Backend for DeviceBackend {
         // Each part is an f64.
         let (parts, _) = parts[..2 * blocks].as_chunks::<2>();
         Ok(parts.iter().map(|&part| bytemuck::cast::<[f32; 2], f64>(part)).sum())
+    }
+
+    fn updates(&self) -> Option<Box<dyn Updates>> {
+        Some(self.new_updates())
     }
 }
 

@@ -53,6 +53,7 @@ const CONVOLUTION: &[(&str, &str)] = &[piece!("convolution.cuh")];
 const RANDOM: &[(&str, &str)] = &[piece!("philox.cuh")];
 const LOOK_UP: &[(&str, &str)] = &[piece!("faults.cuh")];
 const LOSS: &[(&str, &str)] = &[piece!("faults.cuh"), piece!("losses.cuh")];
+const UPDATES: &[(&str, &str)] = &[piece!("update.cuh")];
 
 macro_rules! modules {
     ($($constant:ident = $name:literal, $preludes:expr;)*) => {
@@ -98,6 +99,9 @@ modules! {
     ROWS = "rows", &[];
     SOFTMAX = "softmax", &[];
     SUMS = "sums", &[];
+    UPDATE = "update", UPDATES;
+    UPDATE_NOISE = "update_noise", UPDATES;
+    UPDATE_NORMS = "update_norms", UPDATES;
     VECTOR = "vector", &[];
     WINOGRAD = "winograd", &[];
 }
