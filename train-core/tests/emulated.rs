@@ -90,7 +90,7 @@ fn an_alexnet_learns() {
                         gradient.map(|gradient| (gradient, format!("{} {index}, {step}", info.layer))),
                     );
                 }
-                trainee.change_params(|params| optimizer.update(params).unwrap()).unwrap();
+                optimizer.update_on(backend, &mut trainee.param_buffers().unwrap()).unwrap();
             }
             // What is frozen has its bits, all else has moved.
             for (layer, old) in trainee.to_model().unwrap().layers.iter().zip(&before.layers) {

@@ -180,7 +180,7 @@ fn a_run_goes_on_to_the_same_bits() {
         step(&mut unbroken, &data, iteration);
         unbroken_solver.update(&mut unbroken.params()).unwrap();
     }
-    let (model, state) = (unbroken.to_model().unwrap(), unbroken_solver.to_state(None));
+    let (model, state) = (unbroken.to_model().unwrap(), unbroken_solver.to_state(None).unwrap());
     let mut broken = network.clone();
     broken.initialise_from_model(&model, Match::ByName).unwrap();
     let mut broken = broken.trainee(&cpu, &TrainingOptions::default()).unwrap();

@@ -23,11 +23,6 @@ impl Hook for GradientClipping {
     }
 
     fn before_update(&mut self, gradients: &mut Gradients<'_, '_>) {
-        let norm = gradients.norm();
-        if norm > self.threshold {
-            for index in gradients.indices() {
-                gradients.scale(index, (self.threshold / norm) as f32);
-            }
-        }
+        gradients.clip(self.threshold);
     }
 }

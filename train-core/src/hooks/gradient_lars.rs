@@ -27,15 +27,6 @@ impl Hook for GradientLars {
     }
 
     fn before_update(&mut self, gradients: &mut Gradients<'_, '_>) {
-        for index in gradients.indices() {
-            let (values, grads) = (gradients.value_norm(index), gradients.grad_norm(index));
-            if self.weight_decay != 0.0 {
-                gradients.add_value(index, self.weight_decay as f32);
-            }
-            if values > self.threshold {
-                let factor = values / (self.eps + grads + self.weight_decay * values);
-                gradients.scale(index, factor as f32);
-            }
-        }
+        gradients.scale_by_norms(self.threshold, self.weight_decay, self.eps);
     }
 }

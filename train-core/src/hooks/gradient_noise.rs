@@ -4,6 +4,7 @@ use std::f64::consts::TAU;
 
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
+use kernels::NormalNoise;
 
 use super::Hook;
 use crate::optim::Gradients;
@@ -42,6 +43,15 @@ impl Noise {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         Self { std, seed, stream }
+    }
+
+    /// What a device draws it from.
+    pub(crate) fn on_device(self) -> NormalNoise {
+        let bytes = ChaCha8Rng::seed_from_u64(self.seed).get_seed();
+        let mut key = [0; 8];
+        let words = key.iter_mut().zip(bytes.as_chunks().0);
+        words.for_each(|(key, &word)| *key = u32::from_le_bytes(word));
+        NormalNoise { deviation: self.std, key, stream: self.stream }
     }
 
     /// Adds to gradients that begin at `offset`, an even number, of their parameter.

@@ -1,5 +1,7 @@
 //! AdaDelta (Zeiler 2012).
 
+use kernels::UpdateRule;
+
 use super::{Rule, State, StateArray, Step};
 
 /// `G = rho · G + (1 − rho) · g²; d = √((D + eps) / (G + eps)) · g; D = rho · D + (1 − rho) · d²; W −= rate · d`.
@@ -43,5 +45,11 @@ impl Rule for AdaDelta {
             *msdx = old * *msdx + new * d * d;
             *w -= rate * d;
         }
+    }
+
+    fn on_device(&self, step: &Step) -> Option<UpdateRule> {
+        let (rate, eps) = (step.rate as f32, self.eps as f32);
+        let (old, new) = (self.rho as f32, (1.0 - self.rho) as f32);
+        Some(UpdateRule::AdaDelta { rate, eps, old, new })
     }
 }

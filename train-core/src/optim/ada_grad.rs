@@ -1,5 +1,7 @@
 //! AdaGrad (Duchi et al. 2011).
 
+use kernels::UpdateRule;
+
 use super::{Rule, State, StateArray, Step};
 
 /// `h += g²; W −= rate · g / (√h + eps)`, in Caffe and Chainer alike.
@@ -36,5 +38,9 @@ impl Rule for AdaGrad {
             *h += g * g;
             *w -= rate * g / (h.sqrt() + eps);
         }
+    }
+
+    fn on_device(&self, step: &Step) -> Option<UpdateRule> {
+        Some(UpdateRule::AdaGrad { rate: step.rate as f32, eps: self.eps as f32 })
     }
 }

@@ -1,5 +1,7 @@
 //! Adam and its descendants.
 
+use kernels::UpdateRule;
+
 use super::{Rule, State, StateArray, Step};
 
 /// `m += (1 − beta1) · (g − m); v += (1 − beta2) · (g² − v); W −= eta · (s · m + weight_decay_rate · W)`, where
@@ -134,6 +136,12 @@ impl Rule for Adam {
                 }
             }
         }
+    }
+
+    fn on_device(&self, step: &Step) -> Option<UpdateRule> {
+        let Moments { first, second, rate, eps, eta, kept } = Moments::new(self, step);
+        let (amsgrad, bounds) = (self.amsgrad, self.bounds(step));
+        Some(UpdateRule::Adam { rate, first, second, eps, eta, kept, amsgrad, bounds })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::work::{BLOCK, sum_of_squares};
+use super::work::{BLOCK, PIECE, for_each, sum_of_squares};
 use crate::hooks::Noise;
 
 /// One change of a gradient, value by value.
@@ -18,6 +18,21 @@ pub(crate) enum Change {
     Clamp(f32, f32),
     /// `g += noise`
     Add(Noise),
+}
+
+/// Makes all changes to a parameter's gradient, where it lies.
+pub(super) fn apply(changes: &[Change], value: &mut [f32], grad: &mut [f32], threads: usize) {
+    if changes.is_empty() {
+        return;
+    }
+    let pieces = value.chunks_mut(PIECE).zip(grad.chunks_mut(PIECE)).enumerate();
+    let tasks = pieces.map(|(piece, (value, grad))| (piece * PIECE, value, grad)).collect();
+    for_each(threads, tasks, |(offset, value, grad): (usize, &mut [f32], &mut [f32])| {
+        let before = grad.to_vec();
+        changed_blocks(changes, offset, value, &before, |range, _, changed| {
+            grad[range].copy_from_slice(changed);
+        });
+    });
 }
 
 /// Calls `body` with each block of a piece that begins at `offset`: its values, and its changed gradients.

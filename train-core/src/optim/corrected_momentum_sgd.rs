@@ -1,5 +1,7 @@
 //! Gradient descent with momentum, the rate outside the velocity.
 
+use kernels::UpdateRule;
+
 use super::{Rule, State, StateArray, Step};
 
 /// `v = momentum · v + g; W −= rate · v` (Chainer's CorrectedMomentumSGD): a change of rate acts at once.
@@ -36,5 +38,9 @@ impl Rule for CorrectedMomentumSgd {
             *v = momentum * *v + g;
             *w -= rate * *v;
         }
+    }
+
+    fn on_device(&self, step: &Step) -> Option<UpdateRule> {
+        Some(UpdateRule::CorrectedMomentumSgd { rate: step.rate as f32, momentum: self.momentum as f32 })
     }
 }

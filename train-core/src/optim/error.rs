@@ -138,6 +138,9 @@ pub enum Error {
     /// A stored tensor that cannot be read.
     #[error(transparent)]
     Weights(#[from] weight_io::Error),
+    /// A device that fails.
+    #[error(transparent)]
+    Device(#[from] kernels::Error),
     /// A hook that has no meaning for these parameters.
     #[error(transparent)]
     Hook(#[from] hooks::Error),

@@ -1,5 +1,7 @@
 //! Gradient descent with momentum.
 
+use kernels::UpdateRule;
+
 use super::{Rule, State, StateArray, Step};
 
 /// `v = momentum · v + rate · g; W −= v`: Caffe's SGD and Chainer's MomentumSGD, the rate inside the velocity.
@@ -36,5 +38,9 @@ impl Rule for MomentumSgd {
             *v = momentum * *v + rate * g;
             *w -= *v;
         }
+    }
+
+    fn on_device(&self, step: &Step) -> Option<UpdateRule> {
+        Some(UpdateRule::MomentumSgd { rate: step.rate as f32, momentum: self.momentum as f32 })
     }
 }

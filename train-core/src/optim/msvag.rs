@@ -1,5 +1,7 @@
 //! M-SVAG (Balles and Hennig 2018).
 
+use kernels::UpdateRule;
+
 use super::{Rule, State, StateArray, Step};
 
 /// Momentum, each value's step made smaller by the gradient's estimated variance (Chainer's MSVAG).
@@ -39,13 +41,7 @@ impl Rule for Msvag {
     }
 
     fn update(&self, step: &Step, value: &mut [f32], grad: &[f32], [m, v, _]: State<'_>) {
-        let (beta, power) = (self.beta, self.beta.powf(step.t as f64));
-        let rho =
-            (1.0 - beta).powi(2) * (1.0 - power * power) / ((1.0 - power).powi(2) * (1.0 - beta * beta));
-        let rho = rho.min(0.9999);
-        let (new, seen, unbiased) = ((1.0 - beta) as f32, (1.0 - power) as f32, (1.0 - rho) as f32);
-        let (rate, rho, eta) = (step.rate as f32, rho as f32, self.eta as f32);
-        let decay = (self.weight_decay_rate * step.decay_mult) as f32;
+        let Numbers { rate, new, seen, unbiased, rho, eta, decay } = Numbers::new(self, step);
         for (((w, &g), m), v) in value.iter_mut().zip(grad).zip(m).zip(v) {
             *m += new * (g - *m);
             *v += new * (g * g - *v);
@@ -56,6 +52,40 @@ impl Rule for Msvag {
             // NaN where both are 0, as at a gradient that has always been 0.
             let factor = if factor.is_nan() { 0.0 } else { factor.clamp(0.0, 1.0) };
             *w -= eta * (rate * mean * factor + decay * *w);
+        }
+    }
+
+    fn on_device(&self, step: &Step) -> Option<UpdateRule> {
+        let Numbers { rate, new, seen, unbiased, rho, eta, decay } = Numbers::new(self, step);
+        Some(UpdateRule::Msvag { rate, new, seen, unbiased, rho, eta, decay })
+    }
+}
+
+/// The numbers of one step, rounded as they are used.
+struct Numbers {
+    rate: f32,
+    new: f32,
+    seen: f32,
+    unbiased: f32,
+    rho: f32,
+    eta: f32,
+    decay: f32,
+}
+
+impl Numbers {
+    fn new(rule: &Msvag, step: &Step) -> Self {
+        let (beta, power) = (rule.beta, rule.beta.powf(step.t as f64));
+        let rho =
+            (1.0 - beta).powi(2) * (1.0 - power * power) / ((1.0 - power).powi(2) * (1.0 - beta * beta));
+        let rho = rho.min(0.9999);
+        Self {
+            rate: step.rate as f32,
+            new: (1.0 - beta) as f32,
+            seen: (1.0 - power) as f32,
+            unbiased: (1.0 - rho) as f32,
+            rho: rho as f32,
+            eta: rule.eta as f32,
+            decay: (rule.weight_decay_rate * step.decay_mult) as f32,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Nesterov's accelerated gradient, in the two forms that are about.
 
+use kernels::UpdateRule;
+
 use super::{Rule, State, StateArray, Step};
 
 /// Nesterov's accelerated gradient: `v' = momentum · v + rate · g`, and then one of the [`NesterovForm`]s.
@@ -56,13 +58,30 @@ impl Rule for NesterovAg {
                 }
             }
             NesterovForm::Chainer => {
-                let square = (self.momentum * self.momentum) as f32;
-                let ahead = ((1.0 + self.momentum) * step.rate) as f32;
+                let (square, ahead) = self.ahead(step);
                 for ((w, &g), v) in values {
                     *v = momentum * *v + rate * g;
                     *w -= square * *v + ahead * g;
                 }
             }
         }
+    }
+
+    fn on_device(&self, step: &Step) -> Option<UpdateRule> {
+        let (rate, momentum) = (step.rate as f32, self.momentum as f32);
+        Some(match self.form {
+            NesterovForm::Caffe => UpdateRule::Nesterov { rate, momentum },
+            NesterovForm::Chainer => {
+                let (square, ahead) = self.ahead(step);
+                UpdateRule::NesterovAhead { rate, momentum, square, ahead }
+            }
+        })
+    }
+}
+
+impl NesterovAg {
+    /// momentum² and (1 + momentum) · rate.
+    fn ahead(&self, step: &Step) -> (f32, f32) {
+        ((self.momentum * self.momentum) as f32, ((1.0 + self.momentum) * step.rate) as f32)
     }
 }

@@ -1,6 +1,10 @@
 //! A set of parameters, a rule for them, and what the rule remembers of each.
 
+use kernels::{Buffer, Updates};
+
 use super::change::{Change, changed_blocks};
+use super::param_state::ParamState;
+use super::place::Place;
 use super::work::{PIECE, for_each};
 use super::{Error, Gradients, MAX_STATE, ParamInfo, ParamView, Rule, State, Step};
 use crate::hooks::{Hook, Moment, Trainable};
@@ -41,23 +45,18 @@ pub struct Optimizer {
     rate: f64,
     pub(super) t: u64,
     pub(super) epoch: u64,
-    threads: usize,
-}
-
-/// What a rule remembers of one parameter.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ParamState {
-    /// Updates it has had.
-    pub(super) t: u64,
-    /// None before the first.
-    pub(super) arrays: Vec<Vec<f32>>,
+    pub(super) threads: usize,
+    /// The device's part, where parameters are on one.
+    pub(super) updates: Option<Box<dyn Updates>>,
+    /// The parameters that it was last written for.
+    pub(super) written: Vec<usize>,
 }
 
 impl Optimizer {
     /// An optimizer of `params` by `rule`, with clean state, on one thread.
     pub fn new(rule: Box<dyn Rule>, params: Vec<ParamInfo>) -> Self {
         let rate = rule.rate();
-        let states = vec![ParamState::default(); params.len()];
+        let states = params.iter().map(|_| ParamState::default()).collect();
         let held = vec![false; params.len()];
         let frozen = params.iter().map(|param| param.lr_mult == 0.0).collect();
         Self {
@@ -72,6 +71,8 @@ impl Optimizer {
             t: 0,
             epoch: 0,
             threads: 1,
+            updates: None,
+            written: Vec::new(),
         }
     }
 
@@ -173,31 +174,43 @@ impl Optimizer {
     /// # Errors
     /// [`Error::ParamCount`] and [`Error::ParamLen`] for others; nothing is changed then.
     pub fn update(&mut self, params: &mut [ParamView<'_>]) -> Result<(), Error> {
-        self.check(params)?;
-        let mut active = Vec::with_capacity(params.len());
-        for (index, view) in params.iter().enumerate() {
-            if view.grad.is_none() || self.frozen[index] {
-                self.states[index] = ParamState::default();
-            } else {
-                active.push(index);
-            }
+        let lens = |view: &ParamView<'_>| (view.value.len(), view.grad.as_deref().map(<[f32]>::len));
+        self.check(params.iter().map(lens), |expected, found| expected == found)?;
+        let active = self.begin(|index| params[index].grad.is_some());
+        for &index in &active {
+            self.states[index].keep_on_host(self.rule.state(), self.params[index].count())?;
         }
         let mut changes = vec![Vec::new(); params.len()];
-        self.call_hooks(params, &active, &mut changes);
-        for &index in &active {
-            let count = params[index].value.len();
-            let state = &mut self.states[index];
-            state.t += 1;
-            if state.arrays.is_empty() {
-                state.arrays = self.rule.state().iter().map(|array| vec![array.initial; count]).collect();
+        self.call_hooks(Place::Host(params), &active, &mut changes);
+        self.count_updates(&active);
+        self.move_values(params, &changes);
+        self.finish_update();
+        Ok(())
+    }
+
+    /// The parameters that are updated; of all others, nothing is remembered.
+    pub(super) fn begin(&mut self, has_grad: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut active = Vec::with_capacity(self.params.len());
+        for (index, state) in self.states.iter_mut().enumerate() {
+            if has_grad(index) && !self.frozen[index] {
+                active.push(index);
+            } else {
+                *state = ParamState::default();
             }
         }
-        self.move_values(params, &changes);
+        active
+    }
+
+    pub(super) fn count_updates(&mut self, active: &[usize]) {
+        active.iter().for_each(|&index| self.states[index].t += 1);
+    }
+
+    /// Counts an iteration, which may thaw parameters.
+    pub(crate) fn finish_update(&mut self) {
         self.t += 1;
         self.plan();
         let moment = self.moment();
         self.hooks.iter_mut().for_each(|hook| hook.after_iteration(moment));
-        Ok(())
     }
 
     /// Asks the hooks anew what is frozen.
@@ -226,15 +239,19 @@ impl Optimizer {
         Moment { epoch: self.epoch, iteration: self.t }
     }
 
-    fn check(&self, params: &[ParamView<'_>]) -> Result<(), Error> {
-        if params.len() != self.params.len() {
-            return Err(Error::ParamCount { expected: self.params.len(), found: params.len() });
+    /// That parameters with values and gradients of these lengths are those that it was set up with.
+    pub(super) fn check(
+        &self,
+        lens: impl ExactSizeIterator<Item = (usize, Option<usize>)>,
+        fits: impl Fn(usize, usize) -> bool,
+    ) -> Result<(), Error> {
+        if lens.len() != self.params.len() {
+            return Err(Error::ParamCount { expected: self.params.len(), found: lens.len() });
         }
-        for (info, view) in self.params.iter().zip(params) {
+        for (info, (value, grad)) in self.params.iter().zip(lens) {
             let expected = info.count();
-            let grad = view.grad.as_deref().map_or(expected, <[f32]>::len);
-            for (what, found) in [("value", view.value.len()), ("gradient", grad)] {
-                if found != expected {
+            for (what, found) in [("value", value), ("gradient", grad.unwrap_or(expected))] {
+                if !fits(expected, found) {
                     return Err(Error::ParamLen { name: info.name.clone(), what, expected, found });
                 }
             }
@@ -242,46 +259,54 @@ impl Optimizer {
         Ok(())
     }
 
-    fn call_hooks(&mut self, params: &mut [ParamView<'_>], active: &[usize], changes: &mut [Vec<Change>]) {
-        let mut gradients = Gradients {
-            params: &self.params,
-            views: params,
-            updates: self.states.iter().map(|state| state.t).collect(),
-            active,
-            changes,
-            threads: self.threads,
+    pub(super) fn call_hooks(
+        &mut self,
+        mut place: Place<'_, '_>,
+        active: &[usize],
+        changes: &mut [Vec<Change>],
+    ) {
+        let mut updates: Vec<u64> = self.states.iter().map(|state| state.t).collect();
+        let mut call = |hook: &mut dyn Hook, seen: &[usize], updates: &[u64]| {
+            hook.before_update(&mut Gradients {
+                params: &self.params,
+                place: place.reborrow(),
+                updates: updates.to_vec(),
+                seen,
+                active,
+                changes,
+                threads: self.threads,
+            });
         };
         for hook in &mut self.hooks {
-            hook.before_update(&mut gradients);
+            call(hook, active, &updates);
         }
-        gradients.updates.iter_mut().for_each(|t| *t += 1);
+        updates.iter_mut().for_each(|t| *t += 1);
         for (index, hook) in &mut self.param_hooks {
             if active.contains(index) {
-                let one = [*index];
-                hook.before_update(&mut Gradients {
-                    params: gradients.params,
-                    views: gradients.views,
-                    updates: gradients.updates.clone(),
-                    active: &one,
-                    changes: gradients.changes,
-                    threads: gradients.threads,
-                });
+                call(hook, &[*index], &updates);
             }
         }
     }
 
-    fn move_values(&mut self, params: &mut [ParamView<'_>], changes: &[Vec<Change>]) {
+    /// What the next update of a parameter is told.
+    pub(super) fn step(&self, index: usize) -> Step {
+        let info = &self.params[index];
+        Step {
+            rate: self.rate * f64::from(info.lr_mult),
+            t: self.states[index].t,
+            decay_mult: f64::from(info.decay_mult),
+        }
+    }
+
+    /// Moves what is updated, whose state is in main memory.
+    pub(super) fn move_values(&mut self, params: &mut [ParamView<'_>], changes: &[Vec<Change>]) {
         let mut pieces = Vec::new();
-        for (((view, info), state), changes) in
-            params.iter_mut().zip(&self.params).zip(&mut self.states).zip(changes)
+        let steps: Vec<Step> = (0..params.len()).map(|index| self.step(index)).collect();
+        for (((view, step), state), changes) in
+            params.iter_mut().zip(steps).zip(&mut self.states).zip(changes)
         {
             let Some(grad) = view.grad.as_deref().filter(|_| state.t > 0) else { continue };
-            let step = Step {
-                rate: self.rate * f64::from(info.lr_mult),
-                t: state.t,
-                decay_mult: f64::from(info.decay_mult),
-            };
-            let mut arrays = state.arrays.iter_mut();
+            let mut arrays = state.arrays.iter_mut().filter_map(Buffer::as_host_mut);
             let mut arrays: [_; MAX_STATE] =
                 std::array::from_fn(|_| arrays.next().map(|array| array.chunks_mut(PIECE)));
             for (piece, (value, grad)) in view.value.chunks_mut(PIECE).zip(grad.chunks(PIECE)).enumerate() {

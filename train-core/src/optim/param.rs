@@ -1,6 +1,7 @@
 //! A parameter as optimizers see it.
 
 use caffe_proto::net::{Layer, LayerKind, Net, Shapes};
+use kernels::Buffer;
 
 /// What stays the same of a parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,15 @@ pub struct ParamView<'a> {
     pub value: &'a mut [f32],
     /// Its gradient; `None` is frozen. What it holds after an update is not specified.
     pub grad: Option<&'a mut [f32]>,
+}
+
+/// A parameter for one update, where a backend keeps it.
+#[derive(Debug)]
+pub struct ParamBuffers<'a> {
+    /// Its values.
+    pub value: &'a mut Buffer,
+    /// Its gradient; `None` is frozen. What it holds after an update is not specified.
+    pub grad: Option<&'a mut Buffer>,
 }
 
 impl ParamInfo {

@@ -1,5 +1,7 @@
 //! RMSProp (Tieleman and Hinton 2012).
 
+use kernels::UpdateRule;
+
 use super::{Rule, State, StateArray, Step};
 
 /// `h = alpha · h + (1 − alpha) · g²; W −= rate · g / (√h + eps)`, in Caffe and Chainer alike.
@@ -42,5 +44,11 @@ impl Rule for RmsProp {
             *ms = old * *ms + new * g * g;
             *w -= rate * g / ((*ms + inside).sqrt() + outside);
         }
+    }
+
+    fn on_device(&self, step: &Step) -> Option<UpdateRule> {
+        let (rate, eps) = (step.rate as f32, self.eps as f32);
+        let (old, new) = (self.alpha as f32, (1.0 - self.alpha) as f32);
+        Some(UpdateRule::RmsProp { rate, eps, old, new, eps_inside_sqrt: self.eps_inside_sqrt })
     }
 }

@@ -1,5 +1,7 @@
 //! RMSProp as in Graves 2013.
 
+use kernels::UpdateRule;
+
 use super::{Rule, State, StateArray, Step};
 
 /// `n = alpha · n + (1 − alpha) · g²; a = alpha · a + (1 − alpha) · g; d = momentum · d − rate · g / √(n − a² + eps); W += d`
@@ -45,5 +47,11 @@ impl Rule for RmsPropGraves {
             *delta = momentum * *delta - rate * g / (*n - *average * *average + eps).sqrt();
             *w += *delta;
         }
+    }
+
+    fn on_device(&self, step: &Step) -> Option<UpdateRule> {
+        let (rate, momentum, eps) = (step.rate as f32, self.momentum as f32, self.eps as f32);
+        let (old, new) = (self.alpha as f32, (1.0 - self.alpha) as f32);
+        Some(UpdateRule::RmsPropGraves { rate, momentum, eps, old, new })
     }
 }

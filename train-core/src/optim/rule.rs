@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use kernels::UpdateRule;
+
 use super::{Optimizer, ParamInfo};
 
 /// The most arrays of a parameter's size that a rule may keep.
@@ -26,6 +28,13 @@ pub trait Rule: fmt::Debug + Send + Sync {
 
     /// Moves `value`; all slices have the same length.
     fn update(&self, step: &Step, value: &mut [f32], grad: &[f32], state: State<'_>);
+
+    /// What the kernels know it by, with the numbers of one step. Parameters in a device's memory are copied to main memory and
+    /// back for a rule that they do not know.
+    fn on_device(&self, step: &Step) -> Option<UpdateRule> {
+        let _ = step;
+        None
+    }
 
     /// An optimizer of `params` by this rule, with clean state.
     fn setup(self, params: Vec<ParamInfo>) -> Optimizer

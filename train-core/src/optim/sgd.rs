@@ -1,5 +1,7 @@
 //! Gradient descent.
 
+use kernels::UpdateRule;
+
 use super::{Rule, State, StateArray, Step};
 
 /// `W −= rate · g` (Chainer's SGD). Caffe's SGD is [`MomentumSgd`](super::MomentumSgd).
@@ -33,5 +35,9 @@ impl Rule for Sgd {
         for (w, &g) in value.iter_mut().zip(grad) {
             *w -= rate * g;
         }
+    }
+
+    fn on_device(&self, step: &Step) -> Option<UpdateRule> {
+        Some(UpdateRule::Sgd { rate: step.rate as f32 })
     }
 }

@@ -1,5 +1,7 @@
 //! SMORMS3 (Funk 2015).
 
+use kernels::UpdateRule;
+
 use super::{Rule, State, StateArray, Step};
 
 /// `r = 1 / (mem + 1)`; `a` and `q` are averages of `g` and `g²` with weight `r`; `x = a² / (q + eps)`;
@@ -48,5 +50,9 @@ impl Rule for Smorms3 {
             *w -= g * x.min(rate) / (square.sqrt() + eps);
             *mem = 1.0 + *mem * (1.0 - x);
         }
+    }
+
+    fn on_device(&self, step: &Step) -> Option<UpdateRule> {
+        Some(UpdateRule::Smorms3 { rate: step.rate as f32, eps: self.eps as f32 })
     }
 }

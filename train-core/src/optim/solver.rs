@@ -2,10 +2,11 @@
 
 use caffe_proto::SolverState;
 use caffe_proto::proto::SolverParameter;
+use kernels::Backend;
 
 use super::{
-    AdaDelta, AdaGrad, Adam, Error, LrPolicy, MomentumSgd, NesterovAg, NesterovForm, Optimizer, ParamInfo,
-    ParamView, RmsProp, Rule,
+    AdaDelta, AdaGrad, Adam, Error, LrPolicy, MomentumSgd, NesterovAg, NesterovForm, Optimizer, ParamBuffers,
+    ParamInfo, ParamView, RmsProp, Rule,
 };
 use crate::hooks::{GradientClipping, GradientScaling, Lasso, WeightDecay};
 
@@ -89,13 +90,24 @@ impl Solver {
     /// # Errors
     /// Those of [`Optimizer::update`].
     pub fn update(&mut self, params: &mut [ParamView<'_>]) -> Result<(), Error> {
-        let mut current_step = self.current_step;
-        let rate = self.policy.rate(self.base, self.it(), &mut current_step);
-        if self.policy != LrPolicy::Fixed {
-            self.optimizer.set_rate(f64::from(rate));
-        }
+        let step = self.set_rate();
         self.optimizer.update(params)?;
-        self.current_step = current_step;
+        self.current_step = step;
+        Ok(())
+    }
+
+    /// The same where a backend keeps the parameters.
+    ///
+    /// # Errors
+    /// Those of [`Optimizer::update_on`].
+    pub fn update_on(
+        &mut self,
+        backend: &dyn Backend,
+        params: &mut [ParamBuffers<'_>],
+    ) -> Result<(), Error> {
+        let step = self.set_rate();
+        self.optimizer.update_on(backend, params)?;
+        self.current_step = step;
         Ok(())
     }
 
@@ -103,14 +115,17 @@ impl Solver {
     ///
     /// Caffe keeps one count of updates for all parameters: those that were thawed go on as if they had never been frozen.
     /// [`Optimizer::to_weights`] keeps each one's own.
-    pub fn to_state(&self, learned_net: Option<String>) -> SolverState {
-        SolverState {
+    ///
+    /// # Errors
+    /// Those of [`Optimizer::history`].
+    pub fn to_state(&self, learned_net: Option<String>) -> Result<SolverState, Error> {
+        Ok(SolverState {
             iter: self.it(),
             learned_net,
             current_step: self.current_step,
-            history: self.optimizer.history(),
+            history: self.optimizer.history()?,
             place: None,
-        }
+        })
     }
 
     /// Goes on from a state that we or Caffe have saved.
@@ -129,6 +144,16 @@ impl Solver {
 
     pub(crate) fn set_current_step(&mut self, step: i32) {
         self.current_step = step;
+    }
+
+    /// Sets the rate of the next update; gives the step of the policy that is reached with it.
+    pub(crate) fn set_rate(&mut self) -> i32 {
+        let mut step = self.current_step;
+        let rate = self.policy.rate(self.base, self.it(), &mut step);
+        if self.policy != LrPolicy::Fixed {
+            self.optimizer.set_rate(f64::from(rate));
+        }
+        step
     }
 
     fn it(&self) -> i32 {

@@ -3,7 +3,7 @@
 use caffe_proto::{Blob, Payload};
 use weight_io::{Dtype, Tensor, Weights};
 
-use super::optimizer::ParamState;
+use super::param_state::ParamState;
 use super::{Error, Optimizer, StateArray};
 
 impl Optimizer {
@@ -12,15 +12,15 @@ impl Optimizer {
     /// `hook/<which>/seed`.
     ///
     /// # Errors
-    /// [`Error::Weights`] when two parameters have the same name.
+    /// [`Error::Weights`] when two parameters have the same name; the device's.
     pub fn to_weights(&self) -> Result<Weights, Error> {
         let mut weights = Weights::new();
         weights.insert("t", number(self.t)?)?;
         weights.insert("epoch", number(self.epoch)?)?;
         for (info, state) in self.params.iter().zip(&self.states) {
             weights.insert(format!("{}/t", info.name), number(state.t)?)?;
-            for (array, values) in self.rule.state().iter().zip(&state.arrays) {
-                let values = signed(array, values.clone());
+            for (array, place) in self.rule.state().iter().zip(0..state.arrays.len()) {
+                let values = signed(array, state.values(place, info.count())?);
                 let tensor = Tensor::from_f32(info.shape.clone(), &values)?;
                 weights.insert(format!("{}/{}", info.name, array.name), tensor)?;
             }
@@ -42,8 +42,8 @@ impl Optimizer {
         let (t, epoch) = (read_number(weights, "t")?, read_number(weights, "epoch")?);
         let mut states = Vec::with_capacity(self.params.len());
         for info in &self.params {
-            let mut state =
-                ParamState { t: read_number(weights, &format!("{}/t", info.name))?, arrays: Vec::new() };
+            let t = read_number(weights, &format!("{}/t", info.name))?;
+            let mut restored = Vec::new();
             let arrays = self.rule.state();
             let keys: Vec<String> =
                 arrays.iter().map(|array| format!("{}/{}", info.name, array.name)).collect();
@@ -61,9 +61,9 @@ impl Optimizer {
                         found: tensor.shape().to_vec(),
                     });
                 }
-                state.arrays.push(signed(array, tensor.to_f32()?));
+                restored.push(signed(array, tensor.to_f32()?));
             }
-            states.push(state);
+            states.push(ParamState::restored(t, restored));
         }
         for (index, hook) in self.hooks.iter_mut().enumerate() {
             let key = format!("hook/{index}/seed");
@@ -77,18 +77,21 @@ impl Optimizer {
     }
 
     /// The history of a `.solverstate`: of each of the rule's arrays one blob a parameter, frozen ones included.
-    pub fn history(&self) -> Vec<Blob> {
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn history(&self) -> Result<Vec<Blob>, Error> {
         let mut history = Vec::with_capacity(self.params.len() * self.rule.state().len());
         for (place, array) in self.rule.state().iter().enumerate() {
             for (info, state) in self.params.iter().zip(&self.states) {
                 let values = match state.arrays.get(place) {
-                    Some(values) => Payload::from_f32(values),
-                    None => Payload::from_f32(&vec![array.initial; info.count()]),
+                    Some(_) => state.values(place, info.count())?,
+                    None => vec![array.initial; info.count()],
                 };
-                history.push(Blob::new(info.shape.clone(), values));
+                history.push(Blob::new(info.shape.clone(), Payload::from_f32(&values)));
             }
         }
-        history
+        Ok(history)
     }
 
     /// Goes on after `t` updates from the history of a `.solverstate`.
@@ -107,10 +110,10 @@ impl Optimizer {
                 found: history.len(),
             });
         }
-        let mut states = vec![ParamState { t, arrays: Vec::new() }; params];
+        let mut restored = vec![Vec::with_capacity(arrays.len()); params];
         for (place, array) in arrays.iter().enumerate() {
             let blobs = &history[place * params..(place + 1) * params];
-            for ((info, state), blob) in self.params.iter().zip(&mut states).zip(blobs) {
+            for ((info, restored), blob) in self.params.iter().zip(&mut restored).zip(blobs) {
                 if !crate::params::fits(blob, &info.shape) {
                     return Err(Error::StateShape {
                         name: info.name.clone(),
@@ -119,10 +122,11 @@ impl Optimizer {
                         found: blob.shape().to_vec(),
                     });
                 }
-                state.arrays.push(blob.to_vec()?);
+                restored.push(blob.to_vec()?);
             }
         }
-        (self.t, self.states) = (t, states);
+        let states = restored.into_iter().map(|arrays| ParamState::restored(t, arrays));
+        (self.t, self.states) = (t, states.collect());
         self.plan();
         Ok(())
     }

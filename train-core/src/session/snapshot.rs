@@ -37,7 +37,7 @@ pub(super) fn write(
     conversion.write = WriteOptions { force: true, sync: true };
     let model = Model { definition: Some(definition.clone()), ..trainer.trainee().to_model()? };
     conversion.save_model(&model, &weights, &mut |_, _| ())?;
-    let mut saved = trainer.solver().to_state(Some(weights.to_string_lossy().into_owned()));
+    let mut saved = trainer.solver().to_state(Some(weights.to_string_lossy().into_owned()))?;
     saved.place = Some(place.to_text());
     conversion.save_solver_state(&saved, &state)?;
     Ok((weights, state))

@@ -8,7 +8,7 @@ use super::flow::{Flows, Wanted};
 use crate::error::{Error, Result};
 use crate::executor::{Prepared, in_place, prepare_all, synchronize};
 use crate::layers::{self, Flow, Frame, Make, Training};
-use crate::optim::{ParamInfo, ParamView};
+use crate::optim::{ParamBuffers, ParamInfo, ParamView};
 use crate::params::Params;
 use crate::plan::{GradientMemory, Plan, Step, ValueId};
 
@@ -206,7 +206,7 @@ impl<'b> Trainee<'b> {
 
     /// The parameters with their gradients, in the same order; those that learn count as changed from here on. Without a
     /// gradient: statistics, parameters whose `lr_mult` is 0, and those of frozen layers. They are empty where the backend's
-    /// memory is not main memory: there [`change_params`](Self::change_params) serves.
+    /// memory is not main memory: there [`param_buffers`](Self::param_buffers) serves.
     pub fn params(&mut self) -> Vec<ParamView<'_>> {
         self.count_changes();
         let first = self.first_param;
@@ -297,43 +297,29 @@ impl<'b> Trainee<'b> {
         Ok(error(last, "the sum of the losses".to_owned()))
     }
 
-    /// Lets `change`, such as an optimizer's update, work on the parameters, wherever they are: what a device has is copied to
-    /// main memory, and those that learn are copied back.
+    /// The parameters with their gradients where the backend keeps them, for [`Optimizer::update_on`](crate::optim::Optimizer::update_on): otherwise as
+    /// [`params`](Self::params).
     ///
     /// # Errors
     /// The device's.
-    pub fn change_params<R>(&mut self, change: impl FnOnce(&mut [ParamView<'_>]) -> R) -> Result<R> {
-        let first = self.first_param;
-        let is_host =
-            |buffer: &Option<Buffer>| buffer.as_ref().is_none_or(|buffer| buffer.as_host().is_some());
-        if self.buffers[first..].iter().all(is_host) {
-            return Ok(change(&mut self.params()));
-        }
+    pub fn param_buffers(&mut self) -> Result<Vec<ParamBuffers<'_>>> {
         self.count_changes();
+        let first = self.first_param;
         for (diff, cleared) in self.diffs[first..].iter_mut().zip(&mut self.cleared[first..]) {
             if let (true, Some(diff)) = (std::mem::take(cleared), diff) {
                 self.backend.fill(diff, diff.len(), 0.0)?;
             }
         }
-        let fetch = |buffer: &Buffer| -> Result<Vec<f32>> {
-            let mut values = vec![0.0; buffer.len()];
-            self.backend.read(buffer, 0, &mut values)?;
-            Ok(values)
-        };
-        let buffers = self.buffers[first..].iter().zip(&self.diffs[first..]);
-        let fetched = buffers.map(|(value, diff)| {
-            let value = value.as_ref().map(fetch).transpose()?.unwrap_or_default();
-            Ok((value, diff.as_ref().map(fetch).transpose()?))
+        let buffers = self.buffers[first..].iter_mut().zip(&mut self.diffs[first..]);
+        let buffers = buffers.filter_map(|(value, grad)| {
+            Some(ParamBuffers { value: value.as_mut()?, grad: grad.as_mut() })
         });
-        let mut fetched = fetched.collect::<Result<Vec<_>>>()?;
-        let views = fetched.iter_mut().map(|(value, grad)| ParamView { value, grad: grad.as_deref_mut() });
-        let outcome = change(&mut views.collect::<Vec<_>>());
-        for (place, (value, grad)) in fetched.iter().enumerate() {
-            if grad.is_some() {
-                self.backend.write(in_place(&mut self.buffers, first + place), 0, value)?;
-            }
-        }
-        Ok(outcome)
+        Ok(buffers.collect())
+    }
+
+    /// The backend that it is on.
+    pub fn backend(&self) -> &'b dyn Backend {
+        self.backend
     }
 
     /// The gradient of a parameter, counted as in [`infos`](Self::infos), where it has one.

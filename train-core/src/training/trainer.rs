@@ -116,7 +116,8 @@ impl<'b> Trainer<'b> {
         }
         let rate = self.solver.rate();
         let before = self.held();
-        self.trainee.change_params(|params| self.solver.update(params))??;
+        let backend = self.trainee.backend();
+        self.solver.update_on(backend, &mut self.trainee.param_buffers()?)?;
         Ok(Stepped { loss, rate, thawed: self.thaw(&before)? })
     }
 

@@ -1,0 +1,155 @@
+//! Updates of parameters where a backend keeps them.
+
+use kernels::{Backend, Buffer, UpdateRule, UpdateTensor};
+
+use super::change::{self, Change};
+use super::param_state::ParamState;
+use super::place::{Fetched, Place, Remote};
+use super::{Error, Optimizer, ParamBuffers, ParamInfo, ParamView, Step};
+
+impl Optimizer {
+    /// [`update`](Self::update) where a backend keeps the parameters. On a device, what hooks and the rule do is launched there, and
+    /// nothing is copied but their numbers; unless a hook asks for values or gradients, or the kernels do not know the
+    /// rule: then they are copied to main memory, and what was changed is copied back.
+    ///
+    /// # Errors
+    /// [`Error::ParamCount`] and [`Error::ParamLen`] for other parameters; nothing is changed then. [`Error::Device`].
+    pub fn update_on(
+        &mut self,
+        backend: &dyn Backend,
+        params: &mut [ParamBuffers<'_>],
+    ) -> Result<(), Error> {
+        if let Some(mut views) = on_host(&self.params, params) {
+            return self.update(&mut views);
+        }
+        if self.prepare_update(backend, params)? {
+            self.launch_update(params)?;
+        }
+        self.finish_update();
+        Ok(())
+    }
+
+    /// The first part of an update on a device: calls the hooks, and writes what launches go by. Gives `false` where there is
+    /// nothing to launch, the update being done already. [`launch_update`](Self::launch_update) and [`finish_update`](Self::finish_update) come behind.
+    pub(crate) fn prepare_update(
+        &mut self,
+        backend: &dyn Backend,
+        params: &mut [ParamBuffers<'_>],
+    ) -> Result<bool, Error> {
+        let lens = |param: &ParamBuffers<'_>| (param.value.len(), param.grad.as_ref().map(|grad| grad.len()));
+        self.check(params.iter().map(lens), |expected, found| expected <= found)?;
+        let active = self.begin(|index| params[index].grad.is_some());
+        if self.updates.is_none() {
+            self.updates = backend.updates();
+        }
+        let rules = self.updates.as_ref().and_then(|_| self.rules(&active));
+
+        let buffers = params.iter().map(|param| (&*param.value, param.grad.as_deref()));
+        let counts = self.params.iter().map(ParamInfo::count);
+        let mut remote = Remote::new(buffers.collect(), counts.collect());
+        if rules.is_none() {
+            remote.fetch(&active);
+        }
+        let mut changes = vec![Vec::new(); active.last().map_or(0, |last| last + 1)];
+        self.call_hooks(Place::Device(&mut remote), &active, &mut changes);
+        let Remote { notes, mut fetched, failure, .. } = remote;
+        if let Some(failure) = failure {
+            return Err(failure.into());
+        }
+        self.count_updates(&active);
+        let Some(rules) = rules else {
+            self.move_fetched(backend, params, &active, &mut fetched.unwrap_or_default(), &changes)?;
+            return Ok(false);
+        };
+        for &index in &active {
+            self.states[index].keep_on(backend, self.rule.state(), self.params[index].count())?;
+            if let Some(fetched) = &mut fetched {
+                let view = fetched[index].view();
+                if let (Some(grad), Some(target)) = (view.grad, params[index].grad.as_deref_mut()) {
+                    change::apply(&changes[index], view.value, grad, self.threads);
+                    backend.write(target, 0, grad)?;
+                }
+            }
+        }
+        // Every parameter of an operation is updated.
+        let place = |param: usize| active.partition_point(|&index| index < param);
+        let steps: Vec<_> = notes.iter().map(|operation| operation.on_device(place)).collect();
+        if let Some(updates) = &mut self.updates {
+            let mut tensors = tensors(&mut self.states, &self.params, params, &active);
+            updates.write(&mut tensors, &rules, &steps)?;
+        }
+        self.written = active;
+        Ok(true)
+    }
+
+    /// Launches what was prepared, for the same parameters.
+    pub(crate) fn launch_update(&mut self, params: &mut [ParamBuffers<'_>]) -> Result<(), Error> {
+        if let Some(updates) = &mut self.updates {
+            let mut tensors = tensors(&mut self.states, &self.params, params, &self.written);
+            updates.launch(&mut tensors)?;
+        }
+        Ok(())
+    }
+
+    /// The rule as the kernels know it, with the numbers of the next update of each of these parameters.
+    fn rules(&self, active: &[usize]) -> Option<Vec<UpdateRule>> {
+        let next = |index: usize| Step { t: self.states[index].t + 1, ..self.step(index) };
+        active.iter().map(|&index| self.rule.on_device(&next(index))).collect()
+    }
+
+    /// The update in main memory, of what was fetched there.
+    fn move_fetched(
+        &mut self,
+        backend: &dyn Backend,
+        params: &mut [ParamBuffers<'_>],
+        active: &[usize],
+        fetched: &mut [Fetched],
+        changes: &[Vec<Change>],
+    ) -> Result<(), Error> {
+        for &index in active {
+            self.states[index].keep_on_host(self.rule.state(), self.params[index].count())?;
+        }
+        let mut views: Vec<ParamView<'_>> = fetched.iter_mut().map(Fetched::view).collect();
+        self.move_values(&mut views, changes);
+        for &index in active {
+            backend.write(params[index].value, 0, &fetched[index].value)?;
+        }
+        Ok(())
+    }
+}
+
+/// The parameters as slices, if they are all in main memory.
+fn on_host<'a>(infos: &[ParamInfo], params: &'a mut [ParamBuffers<'_>]) -> Option<Vec<ParamView<'a>>> {
+    let mut views = Vec::with_capacity(params.len());
+    for (param, info) in params.iter_mut().zip(infos) {
+        let count = info.count();
+        let part = |buffer: &'a mut Buffer| {
+            let floats = buffer.as_host_mut()?;
+            let len = floats.len().min(count);
+            Some(&mut floats[..len])
+        };
+        let grad = match param.grad.as_deref_mut() {
+            Some(grad) => Some(part(grad)?),
+            None => None,
+        };
+        views.push(ParamView { value: part(param.value)?, grad });
+    }
+    Some(views)
+}
+
+/// What is updated, with its state, in the order of the parameters.
+fn tensors<'t>(
+    states: &'t mut [ParamState],
+    infos: &[ParamInfo],
+    params: &'t mut [ParamBuffers<'_>],
+    active: &[usize],
+) -> Vec<UpdateTensor<'t>> {
+    let all = params.iter_mut().zip(states).zip(infos).enumerate();
+    let updated = all.filter(|(index, _)| active.binary_search(index).is_ok());
+    let tensors = updated.filter_map(|(_, ((param, state), info))| {
+        let gradient = param.grad.as_deref_mut()?;
+        let state = state.arrays.iter_mut().collect();
+        Some(UpdateTensor { len: info.count(), value: param.value, gradient, state })
+    });
+    tensors.collect()
+}
