@@ -1,4 +1,5 @@
-//! What freezes what: frozen parameters keep their bits, whatever rule, hooks, order of hooks and warm state are in use.
+//! What freezes what: frozen parameters keep their bits, whatever rule, hooks, order of hooks and warm state are in use; in main
+//! memory, and on the emulated device where there is one.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,11 @@ use train_core::optim::{
     Adam, Bounds, Error, Msvag, NAMES, NesterovAg, Optimizer, ParamInfo, ParamView, Rule, Solver,
     rule_by_name,
 };
+
+#[path = "support/place.rs"]
+mod place;
+
+use place::Place;
 
 /// More than one piece of work, and no multiple of anything.
 const TRUNK: usize = 150_001;
@@ -92,7 +98,13 @@ fn values(params: &[ParamInfo]) -> Vec<Vec<f32>> {
 }
 
 /// One update; of the parameters that `without` picks there is no gradient.
-fn update(optimizer: &mut Optimizer, values: &mut [Vec<f32>], step: u32, without: impl Fn(usize) -> bool) {
+fn update(
+    place: &Place,
+    optimizer: &mut Optimizer,
+    values: &mut [Vec<f32>],
+    step: u32,
+    without: impl Fn(usize) -> bool,
+) {
     let mut grads: Vec<Vec<f32>> = values
         .iter()
         .zip(1..)
@@ -104,7 +116,7 @@ fn update(optimizer: &mut Optimizer, values: &mut [Vec<f32>], step: u32, without
         .enumerate()
         .map(|(index, (value, grad))| ParamView { value, grad: (!without(index)).then_some(grad) })
         .collect();
-    optimizer.update(&mut views).unwrap();
+    place.update(optimizer, &mut views).unwrap();
 }
 
 fn views<'a>(values: &'a mut [Vec<f32>], grads: &'a mut [Vec<f32>]) -> Vec<ParamView<'a>> {
@@ -122,6 +134,10 @@ fn bits(values: &[Vec<f32>]) -> Vec<Vec<u32>> {
 /// The table: each rule × each order of hooks × each way of freezing, after warm updates of everything.
 #[test]
 fn frozen_values_keep_their_bits() {
+    Place::all().iter().for_each(|place| table_at(place));
+}
+
+fn table_at(place: &Place) {
     let mut rows = 0;
     for make in 0..rules().len() {
         for which in 0.. {
@@ -140,7 +156,7 @@ fn frozen_values_keep_their_bits() {
                 let mut values = values(optimizer.params());
                 let start = bits(&values);
                 for step in 0..WARM as u32 {
-                    update(&mut optimizer, &mut values, step, |_| false);
+                    update(place, &mut optimizer, &mut values, step, |_| false);
                 }
                 let warm = bits(&values);
                 assert!(start.iter().zip(&warm).all(|(a, b)| a != b), "{row}: nothing moved at first");
@@ -154,7 +170,7 @@ fn frozen_values_keep_their_bits() {
                     }
                 }
                 for step in 10..13 {
-                    update(&mut optimizer, &mut values, step, |index| {
+                    update(place, &mut optimizer, &mut values, step, |index| {
                         matches!(way, Way::NoGradient) && is_conv1(index)
                     });
                 }
@@ -174,6 +190,10 @@ fn frozen_values_keep_their_bits() {
 /// The same of Caffe's solvers, whose momentum, decay and clipping are terms of the solver.
 #[test]
 fn frozen_values_keep_their_bits_in_solvers() {
+    Place::all().iter().for_each(|place| table_of_solvers_at(place));
+}
+
+fn table_of_solvers_at(place: &Place) {
     for kind in ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"] {
         for regularization in ["L1", "L2"] {
             let parameter = SolverParameter {
@@ -190,13 +210,13 @@ fn frozen_values_keep_their_bits_in_solvers() {
             let mut solver = Solver::new(&parameter, params(SMALL)).unwrap();
             let mut values = values(solver.optimizer().params());
             for step in 0..WARM as u32 {
-                update(solver.optimizer_mut(), &mut values, step, |_| false);
+                update(place, solver.optimizer_mut(), &mut values, step, |_| false);
             }
             let warm = bits(&values);
             solver.optimizer_mut().add_hook(Freeze::layers(["conv1"])).unwrap();
             for step in 10..13 {
                 let mut grads: Vec<_> = (0..4).map(|seed| numbers(SMALL, 10 * step + seed)).collect();
-                solver.update(&mut views(&mut values, &mut grads)).unwrap();
+                place.update(&mut solver, &mut views(&mut values, &mut grads)).unwrap();
             }
             let end = bits(&values);
             assert_eq!(warm[..2], end[..2], "{kind} {regularization}");
@@ -208,6 +228,10 @@ fn frozen_values_keep_their_bits_in_solvers() {
 /// What is trained goes as if what is frozen were not there: it is in no norm.
 #[test]
 fn frozen_parameters_leave_no_trace() {
+    Place::all().iter().for_each(|place| no_trace_at(place));
+}
+
+fn no_trace_at(place: &Place) {
     for make in 0..rules().len() {
         let mut whole = Optimizer::new(rules().swap_remove(make), params(SMALL));
         let mut part = Optimizer::new(rules().swap_remove(make), params(SMALL).split_off(2));
@@ -222,8 +246,8 @@ fn frozen_parameters_leave_no_trace() {
             let mut grads: Vec<_> = (0..4).map(|seed| numbers(SMALL, 10 * step + seed)).collect();
             grads[0].fill(f32::NAN);
             let mut rest = grads[2..].to_vec();
-            whole.update(&mut views(&mut all, &mut grads)).unwrap();
-            part.update(&mut views(&mut some, &mut rest)).unwrap();
+            place.update(&mut whole, &mut views(&mut all, &mut grads)).unwrap();
+            place.update(&mut part, &mut views(&mut some, &mut rest)).unwrap();
         }
         assert_eq!(bits(&all[2..]), bits(&some), "{:?}", whole.rule());
     }
@@ -232,19 +256,23 @@ fn frozen_parameters_leave_no_trace() {
 /// A thawed layer begins as one that was never trained.
 #[test]
 fn thawed_layers_begin_clean() {
+    Place::all().iter().for_each(|place| thawed_at(place));
+}
+
+fn thawed_at(place: &Place) {
     for make in 0..rules().len() {
         let mut optimizer = Optimizer::new(rules().swap_remove(make), params(SMALL));
         let freeze = Freeze::layers(["conv1"]).until(Until::Iteration(WARM + 3));
         let mut values = values(optimizer.params());
         for step in 0..WARM as u32 {
-            update(&mut optimizer, &mut values, step, |_| false);
+            update(place, &mut optimizer, &mut values, step, |_| false);
         }
         optimizer.add_hook(freeze).unwrap();
         assert_eq!(optimizer.frozen_layers(), ["conv1"]);
         let warm = bits(&values);
         for step in 10..13 {
             assert!(optimizer.will_thaw());
-            update(&mut optimizer, &mut values, step, |_| false);
+            update(place, &mut optimizer, &mut values, step, |_| false);
         }
         assert_eq!(bits(&values[..2]), warm[..2]);
         assert_eq!((optimizer.frozen_layers().len(), optimizer.will_thaw()), (0, false));
@@ -252,8 +280,8 @@ fn thawed_layers_begin_clean() {
         let mut fresh = Optimizer::new(rules().swap_remove(make), params(SMALL));
         let mut clean = values.clone();
         for step in 20..24 {
-            update(&mut optimizer, &mut values, step, |_| false);
-            update(&mut fresh, &mut clean, step, |_| false);
+            update(place, &mut optimizer, &mut values, step, |_| false);
+            update(place, &mut fresh, &mut clean, step, |_| false);
         }
         assert_eq!(bits(&values[..2]), bits(&clean[..2]), "{:?}", optimizer.rule());
     }
@@ -272,12 +300,13 @@ fn epochs_thaw() {
 
 #[test]
 fn lr_mult_0_is_frozen() {
+    let place = &Place::Host;
     let mut all = params(SMALL);
     all[0].lr_mult = 0.0;
     let mut optimizer = Adam::adam_w(0.1).setup(all);
     let mut values = values(optimizer.params());
     let before = bits(&values);
-    update(&mut optimizer, &mut values, 1, |_| false);
+    update(place, &mut optimizer, &mut values, 1, |_| false);
     assert_eq!((optimizer.frozen()[0], bits(&values)[0] == before[0]), (true, true));
     assert!(optimizer.frozen_layers().is_empty(), "conv1/b is trained");
 
@@ -291,6 +320,7 @@ fn lr_mult_0_is_frozen() {
 /// Cuts and threads show in no bit, noise and norms included.
 #[test]
 fn threads_change_no_bit() {
+    let place = &Place::Host;
     for make in 0..rules().len() {
         let run = |threads: usize| {
             let mut optimizer = Optimizer::new(rules().swap_remove(make), params(TRUNK));
@@ -300,7 +330,7 @@ fn threads_change_no_bit() {
             }
             let mut values = values(optimizer.params());
             for step in 0..2 {
-                update(&mut optimizer, &mut values, step, |_| false);
+                update(place, &mut optimizer, &mut values, step, |_| false);
             }
             bits(&values)
         };
@@ -311,6 +341,10 @@ fn threads_change_no_bit() {
 /// A saved state goes on to the same bits, with what is frozen, how often each was updated, and the noise.
 #[test]
 fn saved_states_go_on_to_the_same_bits() {
+    Place::all().iter().for_each(|place| saved_states_at(place));
+}
+
+fn saved_states_at(place: &Place) {
     for make in 0..rules().len() {
         let new = || {
             let mut optimizer = Optimizer::new(rules().swap_remove(make), params(SMALL));
@@ -326,14 +360,14 @@ fn saved_states_go_on_to_the_same_bits() {
             if step == 7 {
                 unbroken.new_epoch();
             }
-            update(&mut unbroken, &mut ours, step, |_| false);
+            update(place, &mut unbroken, &mut ours, step, |_| false);
             let saved = resumed.to_weights().unwrap();
             resumed = new();
             resumed.restore(&saved).unwrap();
             if step == 7 {
                 resumed.new_epoch();
             }
-            update(&mut resumed, &mut theirs, step, |_| false);
+            update(place, &mut resumed, &mut theirs, step, |_| false);
             assert_eq!(bits(&ours), bits(&theirs), "{:?} step {step}", unbroken.rule());
         }
         assert!(unbroken.frozen_layers().is_empty());
@@ -344,6 +378,10 @@ fn saved_states_go_on_to_the_same_bits() {
 /// optimizer: Chainer's order.
 #[test]
 fn noise_dies_away() {
+    Place::all().iter().for_each(|place| noise_at(place));
+}
+
+fn noise_at(place: &Place) {
     let deviation = |hook_on_param: bool, updates: u64| {
         let mut optimizer =
             rule_by_name("SGD", Some(1.0)).map(|rule| Optimizer::new(rule, params(TRUNK))).unwrap();
@@ -357,7 +395,7 @@ fn noise_dies_away() {
         for _ in 0..updates {
             values[0].fill(0.0);
             let mut grads: Vec<_> = values.iter().map(|values| vec![0.0; values.len()]).collect();
-            optimizer.update(&mut views(&mut values, &mut grads)).unwrap();
+            place.update(&mut optimizer, &mut views(&mut values, &mut grads)).unwrap();
         }
         // No piece is drawn like another.
         assert!(values[0][..100].iter().zip(&values[0][1 << 15..]).all(|(a, b)| a != b));
@@ -404,7 +442,7 @@ fn states_of_caffe() {
             let state = SolverState::read(&Storage::open(path).unwrap()).unwrap();
             let mut solver = Solver::new(&parameter, params.clone()).unwrap();
             solver.restore(&state).unwrap();
-            let again = solver.to_state(state.learned_net.clone());
+            let again = solver.to_state(state.learned_net.clone()).unwrap();
             assert_eq!((again.iter, again.current_step), (3, 2), "{name}");
             assert_eq!(again.history.len(), state.history.len(), "{name}");
             for (ours, theirs) in again.history.iter().zip(&state.history) {

@@ -1,5 +1,5 @@
 //! Fifty steps of every solver of real Caffe and every optimizer of real Chainer, on the gradients that they were fed:
-//! `testdata/trajectories`.
+//! `testdata/trajectories`; in main memory, and on the emulated device where there is one.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,6 +14,11 @@ use train_core::optim::{
     Optimizer, ParamInfo, ParamView, RmsProp, RmsPropGraves, Rule, Sgd, Smorms3, Solver,
 };
 use weight_io::Weights;
+
+#[path = "support/place.rs"]
+mod place;
+
+use place::Place;
 
 /// Of each value, relative to the largest that it has been: on its way through 0, a value has the roundings of before.
 const TOLERANCE: f64 = 2e-6;
@@ -134,16 +139,20 @@ fn solver(prototxt: &str) -> SolverParameter {
 
 #[test]
 fn caffe() {
+    Place::all().iter().for_each(|place| caffe_at(place));
+}
+
+fn caffe_at(place: &Place) {
     let golden = Golden::open("caffe.npz");
     let mut report = Report::default();
     for case in golden.cases() {
         let name = case["name"].as_str().unwrap();
         let parameter = solver(case["solver"].as_str().unwrap());
         let mut solver = Solver::new(&parameter, golden.params.clone()).unwrap();
-        let worst = golden.follow(name, |_, params| solver.update(params).unwrap());
+        let worst = golden.follow(name, |_, params| place.update(&mut solver, params).unwrap());
         report.add(name.split('_').next().unwrap(), name, worst);
 
-        let state = solver.to_state(None);
+        let state = solver.to_state(None).unwrap();
         assert_eq!(state.iter, 50);
         assert_eq!([state.current_step as f32][..], golden.array(name, "current_step/50"), "{name}");
         // Caffe lets the history of a frozen parameter follow its decay, to no effect; ours stays clean.
@@ -170,6 +179,10 @@ fn caffe() {
 /// without a break.
 #[test]
 fn caffe_s_states_are_read() {
+    Place::all().iter().for_each(|place| caffe_s_states_at(place));
+}
+
+fn caffe_s_states_at(place: &Place) {
     let golden = Golden::open("caffe.npz");
     let count = golden.start.len();
     let row = |step| golden.steps.iter().position(|&recorded| recorded == step).unwrap() * count;
@@ -182,7 +195,7 @@ fn caffe_s_states_are_read() {
         let run = |solver: &mut Solver, values: &mut [f32], steps: Range<usize>| {
             for step in steps {
                 let mut gradients = golden.gradients[step * count..(step + 1) * count].to_vec();
-                solver.update(&mut views(&golden.params, values, &mut gradients)).unwrap();
+                place.update(solver, &mut views(&golden.params, values, &mut gradients)).unwrap();
             }
         };
 
@@ -214,7 +227,7 @@ fn caffe_s_states_are_read() {
         run(&mut unbroken, &mut ours, 0..50);
         run(&mut resumed, &mut again, 0..20);
         let rate = resumed.rate();
-        let state = reread(&resumed.to_state(Some("net.caffemodel".to_owned())));
+        let state = reread(&resumed.to_state(Some("net.caffemodel".to_owned())).unwrap());
         resumed = new();
         resumed.restore(&state).unwrap();
         assert_eq!((resumed.iteration(), resumed.rate()), (20, rate), "{name}");
@@ -238,13 +251,17 @@ fn caffe_refuses() {
 
 #[test]
 fn chainer() {
+    Place::all().iter().for_each(|place| chainer_at(place));
+}
+
+fn chainer_at(place: &Place) {
     let golden = Golden::open("chainer.npz");
     let mut report = Report::default();
     for case in golden.cases() {
         let name = case["name"].as_str().unwrap();
         let mut optimizer = chainer_optimizer(case, &golden.params);
         let worst = golden.follow(name, |step, params| {
-            optimizer.update(params).unwrap();
+            place.update(&mut optimizer, params).unwrap();
             if let Some(factor) = case["rates"][step.to_string()].as_f64() {
                 optimizer.set_rate(optimizer.rate() * factor);
             }
@@ -280,6 +297,10 @@ fn chainer() {
 /// From Chainer's own state after step 50, the next step is the one that goes on from ours.
 #[test]
 fn chainer_s_states_are_read() {
+    Place::all().iter().for_each(|place| chainer_s_states_at(place));
+}
+
+fn chainer_s_states_at(place: &Place) {
     let golden = Golden::open("chainer.npz");
     let mut read = 0;
     for case in golden.cases() {
@@ -295,13 +316,13 @@ fn chainer_s_states_are_read() {
             continue;
         }
         let mut ours = chainer_optimizer(case, &golden.params);
-        golden.follow(name, |_, params| ours.update(params).unwrap());
+        golden.follow(name, |_, params| place.update(&mut ours, params).unwrap());
         let mut theirs = chainer_optimizer(case, &golden.params);
         theirs.restore(&stored).unwrap();
         assert_eq!((theirs.t(), theirs.epoch()), (50, 1));
         let step = |optimizer: &mut Optimizer| {
             let (mut values, mut gradients) = (golden.start.clone(), golden.start.clone());
-            optimizer.update(&mut views(&golden.params, &mut values, &mut gradients)).unwrap();
+            place.update(optimizer, &mut views(&golden.params, &mut values, &mut gradients)).unwrap();
             values
         };
         let worst = state_deviation(&step(&mut ours), &step(&mut theirs));
@@ -316,12 +337,12 @@ fn other_states_are_refused() {
     let params = || vec![ParamInfo::new("a", "W", [2, 3]), ParamInfo::new("b", "W", [2])];
     let mut adam = Adam::default().setup(params());
     let sgd = MomentumSgd::default().setup(params());
-    let error = adam.restore_history(3, &sgd.history()).unwrap_err().to_string();
+    let error = adam.restore_history(3, &sgd.history().unwrap()).unwrap_err().to_string();
     assert_eq!(
         error,
         "the solver state has 2 history blobs, where Adam needs 4: 2 for each of the net's 2 parameters"
     );
-    let mut history = adam.history();
+    let mut history = adam.history().unwrap();
     history[3] = Blob::new(vec![3], Payload::from_f32(&[0.0; 3]));
     let error = adam.restore_history(3, &history).unwrap_err().to_string();
     assert!(error.contains("`v` of parameter `b/W`"), "{error}");
