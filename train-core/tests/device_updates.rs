@@ -1,14 +1,17 @@
 //! Updates on the emulated device: the processor's bits, whatever the rule, the hooks and the sizes.
 
-use kernels::{Backend, Device};
+use caffe_proto::proto::{NetState, Phase, SolverParameter};
+use caffe_proto::{Storage, text};
+use kernels::{Device, DeviceBackend};
 use train_core::hooks::{
-    Freeze, GradientClipping, GradientHardClipping, GradientLars, GradientNoise, GradientScaling, Hook, Lasso,
-    WeightDecay,
+    Freeze, GradientClipping, GradientHardClipping, GradientLars, GradientNoise, GradientScaling, Hook,
+    Lasso, WeightDecay,
 };
 use train_core::optim::{
-    Adam, Bounds, Gradients, Msvag, NAMES, NesterovAg, Optimizer, ParamBuffers, ParamInfo, ParamView, RmsProp,
-    Rule, State, StateArray, Step, rule_by_name,
+    Adam, Bounds, Gradients, Msvag, NAMES, NesterovAg, Optimizer, ParamBuffers, ParamInfo, ParamView,
+    RmsProp, Rule, Solver, State, StateArray, Step, rule_by_name,
 };
+use train_core::{Network, Trainer, TrainingOptions};
 
 #[path = "support/place.rs"]
 mod place;
@@ -48,7 +51,8 @@ fn hooks() -> Vec<Vec<Box<dyn Hook>>> {
     let hard = || Box::new(GradientHardClipping::new(-0.5, 0.4)) as Box<dyn Hook>;
     let half = || Box::new(GradientScaling::new(0.5)) as Box<dyn Hook>;
     let noise = |seed| Box::new(GradientNoise::new(0.3, seed)) as Box<dyn Hook>;
-    let lars = |weight_decay| Box::new(GradientLars { weight_decay, ..GradientLars::default() }) as Box<dyn Hook>;
+    let lars =
+        |weight_decay| Box::new(GradientLars { weight_decay, ..GradientLars::default() }) as Box<dyn Hook>;
     vec![
         vec![],
         vec![decay(), lasso(), half(), hard()],
@@ -249,7 +253,8 @@ fn hooks_and_rules_of_one_s_own_get_what_they_ask_for() {
 #[test]
 fn norms_do_not_overflow() {
     let run = |place: &Place| {
-        let mut optimizer = Optimizer::new(rule_by_name("SGD", Some(1.0)).unwrap(), vec![ParamInfo::new("a", "W", [3])]);
+        let mut optimizer =
+            Optimizer::new(rule_by_name("SGD", Some(1.0)).unwrap(), vec![ParamInfo::new("a", "W", [3])]);
         optimizer.add_hook(GradientClipping::new(1e30)).unwrap();
         let (mut value, mut grad) = ([0.0; 3], [3e38, -3e38, 1e20]);
         place.update(&mut optimizer, &mut [ParamView { value: &mut value, grad: Some(&mut grad) }]).unwrap();
@@ -261,7 +266,8 @@ fn norms_do_not_overflow() {
 
 #[test]
 fn parameters_elsewhere_are_refused() {
-    let (one, other) = (kernels::open(Device::Emulated, 1).unwrap(), kernels::open(Device::Emulated, 1).unwrap());
+    let (one, other) =
+        (kernels::open(Device::Emulated, 1).unwrap(), kernels::open(Device::Emulated, 1).unwrap());
     let mut optimizer = Optimizer::new(Box::new(Adam::default()), vec![ParamInfo::new("a", "W", [3])]);
     let (mut value, mut grad) = (one.allocate(3).unwrap(), other.allocate(3).unwrap());
     let mut params = [ParamBuffers { value: &mut value, grad: Some(&mut grad) }];
@@ -271,4 +277,70 @@ fn parameters_elsewhere_are_refused() {
     let mut params = [ParamBuffers { value: &mut value, grad: Some(&mut short) }];
     let error = optimizer.update_on(&*one, &mut params).unwrap_err().to_string();
     assert_eq!(error, "parameter `a/W` has 3 values; its gradient has 2");
+}
+
+/// A net whose loss is computed by layers that devices have.
+const NET: &str = r#"
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "conv1" type: "Convolution" bottom: "x" top: "conv1"
+  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "msra" } } }
+layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+layer { name: "conv2" type: "Convolution" bottom: "conv1" top: "conv2"
+  convolution_param { num_output: 5 kernel_size: 3 weight_filler { type: "msra" } } }
+layer { name: "fc" type: "InnerProduct" bottom: "conv2" top: "fc"
+  inner_product_param { num_output: 3 weight_filler { type: "msra" } } }
+layer { name: "loss" type: "Reduction" bottom: "fc" top: "loss" loss_weight: 0.1 reduction_param { operation: SUMSQ } }"#;
+
+const SOLVER: &str = r#"base_lr: 0.01 lr_policy: "step" stepsize: 2 gamma: 0.5 momentum: 0.9 weight_decay: 0.01
+clip_gradients: 0.5 iter_size: 2 type: "Nesterov""#;
+
+/// Steps, with a layer frozen in the second and third, come to the processor's losses and parameters; what comes back from
+/// the device is the loss of each pass.
+#[test]
+fn a_step_reads_nothing_but_the_loss() {
+    let text = |text: &str| Storage::from_vec("text", text.as_bytes().to_vec());
+    let (definition, _) = text::parse_net(&text(NET), text::Options::default()).unwrap();
+    let state = NetState { phase: Some(Phase::Train.into()), ..NetState::default() };
+    let network = Network::new(definition, &state).unwrap();
+    let parameter: SolverParameter = text::parse(&text(SOLVER), text::Options::default()).unwrap().0;
+    let device = DeviceBackend::emulated().unwrap();
+    let cpu = kernels::CpuBackend::new(1).unwrap();
+    let trainers = [&cpu as &dyn kernels::Backend, &device].map(|backend| {
+        let trainee = network.trainee(backend, &TrainingOptions::default()).unwrap();
+        let mut solver = Solver::new(&parameter, trainee.infos().to_vec()).unwrap();
+        solver.optimizer_mut().add_hook(GradientNoise::new(1e-3, 4)).unwrap();
+        Trainer::new(trainee, solver).unwrap()
+    });
+    let [mut here, mut there] = trainers;
+    for step in 0..4 {
+        for trainer in [&mut here, &mut there] {
+            if step == 1 {
+                let freeze = Freeze::layers(["conv1"]).until(train_core::hooks::Until::Iteration(3));
+                trainer.solver_mut().optimizer_mut().add_hook(freeze).unwrap();
+            }
+        }
+        let before = device.read_count();
+        let [expected, found] = [&mut here, &mut there].map(|trainer| {
+            let mut pass = 0;
+            trainer
+                .step(&mut |net| {
+                    pass += 1;
+                    net.set_input("x", &numbers(384, 10 * step + pass))
+                })
+                .unwrap()
+        });
+        assert_eq!(device.read_count() - before, 2, "a loss for each pass");
+        assert_eq!((found.rate, &found.thawed), (expected.rate, &expected.thawed));
+        assert!(
+            (found.loss / expected.loss - 1.0).abs() < 1e-5,
+            "step {step}: {} {}",
+            found.loss,
+            expected.loss
+        );
+    }
+    for place in 0..here.trainee().infos().len() {
+        let [expected, found] = [&here, &there].map(|trainer| trainer.trainee().param(place).unwrap());
+        let worst = expected.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "parameter {place}: {worst:e}");
+    }
 }

@@ -82,8 +82,18 @@ fn steps(metadata: &Value, emulator: bool) -> Vec<Step> {
             .args(packages[1..].iter().map(|package| format!("--package={package}")).collect::<Vec<_>>());
         devices.command.arg(format!("--features={}", features.join(",")));
         devices.command.args(
-            ["conformance", "allocation", "emulated", "goldens", "gradients", "run"]
-                .map(|test| format!("--test={test}")),
+            [
+                "conformance",
+                "allocation",
+                "device_updates",
+                "emulated",
+                "freeze",
+                "goldens",
+                "gradients",
+                "run",
+                "trajectories",
+            ]
+            .map(|test| format!("--test={test}")),
         );
         steps.push(devices);
     }

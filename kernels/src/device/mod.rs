@@ -119,6 +119,11 @@ impl DeviceBackend {
         self.blas()?.version()
     }
 
+    /// How many copies to main memory there were so far. Each has waited for the device.
+    pub fn read_count(&self) -> u64 {
+        self.driver.recorder().read_count()
+    }
+
     fn with_driver(driver: Arc<dyn Driver>) -> Result<Self> {
         let scratch = Mutex::new(DeviceBuffer::zeroed(&driver, 2 * operations::PARTS)?);
         let (faults, copies) = (Faults::new(&driver)?, AtomicU64::new(0));

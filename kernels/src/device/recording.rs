@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
@@ -78,6 +79,7 @@ impl Drop for Taking<'_> {
 pub(crate) struct Recorder {
     state: Mutex<State>,
     ended: Condvar,
+    reads: AtomicU64,
 }
 
 #[derive(Default)]
@@ -118,6 +120,20 @@ impl Recorder {
     pub(crate) fn unrecorded(&self, what: &'static str) -> Result<Turn<'_>> {
         let mut turn = self.turn();
         if turn.is_recording() { Err(turn.refuse(what)) } else { Ok(turn) }
+    }
+
+    /// The turn of a copy to the host, which is counted.
+    ///
+    /// # Errors
+    /// Those of [`unrecorded`](Self::unrecorded).
+    pub(crate) fn read(&self) -> Result<Turn<'_>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.unrecorded("it reads to the host")
+    }
+
+    /// How many copies to the host there were.
+    pub(crate) fn read_count(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     /// The time of birth of memory that was just allocated.

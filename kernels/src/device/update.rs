@@ -73,7 +73,8 @@ impl Updates for DeviceUpdates {
         let addresses = addresses.collect::<Result<Vec<_>>>()?;
         let lens: Vec<usize> = tensors.iter().map(|tensor| tensor.len).collect();
         let plan = Plan::new(&lens, &addresses, rules, steps);
-        let mut same = kernel == self.kernel && addresses == self.addresses && plan.stages == self.plan.stages;
+        let mut same =
+            kernel == self.kernel && addresses == self.addresses && plan.stages == self.plan.stages;
         same &= !reserve(&self.driver, &mut self.table, plan.numbers.len())?;
         same &= !reserve(&self.driver, &mut self.parts, 2 * plan.part_count())?;
         same &= !reserve(&self.driver, &mut self.factors, plan.factor_count())?;

@@ -83,11 +83,8 @@ impl Plan {
         rules: &[UpdateRule],
         steps: &[GradientStep],
     ) -> Self {
-        let mut drafts = Drafts {
-            changes: vec![Vec::new(); lens.len()],
-            begun: vec![0; lens.len()],
-            ..Drafts::default()
-        };
+        let mut drafts =
+            Drafts { changes: vec![Vec::new(); lens.len()], begun: vec![0; lens.len()], ..Drafts::default() };
         steps.iter().for_each(|step| drafts.take(step));
 
         let mut plan = Self::default();
@@ -129,7 +126,11 @@ impl Plan {
 
     fn push_tensor(&mut self, len: usize, addresses: &[Address], rule: &UpdateRule) {
         let absent = std::iter::repeat(&0);
-        addresses.iter().chain(absent).take(2 + MAX_UPDATE_STATE).for_each(|&address| self.push_wide(address));
+        addresses
+            .iter()
+            .chain(absent)
+            .take(2 + MAX_UPDATE_STATE)
+            .for_each(|&address| self.push_wide(address));
         self.numbers.extend([len as u32, 0]);
         let numbers = numbers(rule);
         self.numbers.extend(numbers.map(f32::to_bits));

@@ -16,3 +16,5 @@ mod pooling;
 mod recording;
 mod shapes;
 mod support;
+#[cfg(any(feature = "cuda", feature = "emulate"))]
+mod update;

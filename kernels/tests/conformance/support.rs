@@ -52,6 +52,20 @@ pub(crate) fn check(
     }
 }
 
+/// The same of what only devices have.
+#[cfg(any(feature = "cuda", feature = "emulate"))]
+#[track_caller]
+pub(crate) fn check_devices(
+    expected: &[f64],
+    absolute: f64,
+    relative: f64,
+    operation: impl Fn(&DeviceBackend) -> Vec<f32>,
+) {
+    for device in devices() {
+        close(&operation(device), expected, absolute, relative, &device.name());
+    }
+}
+
 /// The same of what only the processor has.
 #[track_caller]
 pub(crate) fn check_cpu(

@@ -14,11 +14,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`Error::ParamCount`] and [`Error::ParamLen`] for other parameters; nothing is changed then. [`Error::Device`].
-    pub fn update_on(
-        &mut self,
-        backend: &dyn Backend,
-        params: &mut [ParamBuffers<'_>],
-    ) -> Result<(), Error> {
+    pub fn update_on(&mut self, backend: &dyn Backend, params: &mut [ParamBuffers<'_>]) -> Result<(), Error> {
         if let Some(mut views) = on_host(&self.params, params) {
             return self.update(&mut views);
         }

@@ -22,7 +22,9 @@ impl Operation {
         let tensors = |params: &[usize]| params.iter().map(|&param| place(param)).collect();
         match *self {
             Self::Change(param, change) => GradientStep::Change(place(param), change.into()),
-            Self::Clip { ref params, threshold } => GradientStep::Clip { tensors: tensors(params), threshold },
+            Self::Clip { ref params, threshold } => {
+                GradientStep::Clip { tensors: tensors(params), threshold }
+            }
             Self::Lars { ref params, threshold, decay, eps } => {
                 GradientStep::Lars { tensors: tensors(params), threshold, decay, eps }
             }

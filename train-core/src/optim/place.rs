@@ -78,7 +78,8 @@ impl<'v> Remote<'v> {
         let mut all: Vec<Fetched> = self.buffers.iter().map(|_| Fetched::default()).collect();
         for &index in active {
             let (value, grad) = self.buffers[index];
-            all[index] = Fetched { value: self.read(value, index), grad: grad.map(|grad| self.read(grad, index)) };
+            all[index] =
+                Fetched { value: self.read(value, index), grad: grad.map(|grad| self.read(grad, index)) };
         }
         self.fetched = Some(all);
     }

@@ -100,11 +100,7 @@ impl Solver {
     ///
     /// # Errors
     /// Those of [`Optimizer::update_on`].
-    pub fn update_on(
-        &mut self,
-        backend: &dyn Backend,
-        params: &mut [ParamBuffers<'_>],
-    ) -> Result<(), Error> {
+    pub fn update_on(&mut self, backend: &dyn Backend, params: &mut [ParamBuffers<'_>]) -> Result<(), Error> {
         let step = self.set_rate();
         self.optimizer.update_on(backend, params)?;
         self.current_step = step;

@@ -311,9 +311,8 @@ impl<'b> Trainee<'b> {
             }
         }
         let buffers = self.buffers[first..].iter_mut().zip(&mut self.diffs[first..]);
-        let buffers = buffers.filter_map(|(value, grad)| {
-            Some(ParamBuffers { value: value.as_mut()?, grad: grad.as_mut() })
-        });
+        let buffers = buffers
+            .filter_map(|(value, grad)| Some(ParamBuffers { value: value.as_mut()?, grad: grad.as_mut() }));
         Ok(buffers.collect())
     }
 

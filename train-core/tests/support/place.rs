@@ -1,4 +1,5 @@
 //! Where parameters are updated in tests: in main memory, and on the emulated device.
+#![allow(dead_code, reason = "each test uses its part")]
 
 use kernels::{Backend, Buffer};
 use train_core::optim::{Error, Optimizer, ParamBuffers, ParamView, Solver};
@@ -6,7 +7,6 @@ use train_core::optim::{Error, Optimizer, ParamBuffers, ParamView, Solver};
 /// Main memory, or a device's.
 pub(crate) enum Place {
     Host,
-    #[allow(dead_code, reason = "only where there is a device")]
     Device(Box<dyn Backend>),
 }
 
@@ -47,7 +47,11 @@ impl Place {
     }
 
     /// One update of values that are there for it, and are brought back.
-    pub(crate) fn update(&self, updater: &mut impl Updater, params: &mut [ParamView<'_>]) -> Result<(), Error> {
+    pub(crate) fn update(
+        &self,
+        updater: &mut impl Updater,
+        params: &mut [ParamView<'_>],
+    ) -> Result<(), Error> {
         let Self::Device(backend) = self else { return updater.update_here(params) };
         let there = |values: &[f32]| -> Buffer {
             let mut buffer = backend.allocate(values.len()).unwrap();

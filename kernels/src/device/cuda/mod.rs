@@ -219,7 +219,7 @@ impl Driver for Cuda {
     }
 
     fn read(&self, address: Address, values: &mut [f32]) -> Result<()> {
-        let _turn = self.recorder.unrecorded("it reads to the host")?;
+        let _turn = self.recorder.read()?;
         self.enter()?;
         // SAFETY: a buffer holds so many floats there.
         unsafe { lock(&self.staging).download(&self.compute, address, values) }
