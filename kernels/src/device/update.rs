@@ -80,9 +80,9 @@ impl Updates for DeviceUpdates {
         same &= !reserve(&self.driver, &mut self.factors, plan.factor_count())?;
         if reserve(&self.driver, &mut self.pieces, plan.pieces.len())? || plan.pieces != self.plan.pieces {
             same = false;
-            upload(&*self.driver, &self.pieces, &plan.pieces)?;
+            upload(&*self.driver, self.pieces.as_ref(), &plan.pieces)?;
         }
-        upload(&*self.driver, &self.table, &plan.numbers)?;
+        upload(&*self.driver, self.table.as_ref(), &plan.numbers)?;
         (self.kernel, self.addresses, self.plan) = (kernel, addresses, plan);
         self.layout += u64::from(!same);
         Ok(())
@@ -287,7 +287,7 @@ fn reserve(driver: &Arc<dyn Driver>, buffer: &mut Option<DeviceBuffer>, words: u
     Ok(true)
 }
 
-fn upload(driver: &dyn Driver, buffer: &Option<DeviceBuffer>, words: &[u32]) -> Result<()> {
+fn upload(driver: &dyn Driver, buffer: Option<&DeviceBuffer>, words: &[u32]) -> Result<()> {
     match buffer {
         Some(buffer) if !words.is_empty() => driver.write(buffer.address(), bytemuck::cast_slice(words)),
         _ => Ok(()),

@@ -85,7 +85,9 @@ impl Plan {
     ) -> Self {
         let mut drafts =
             Drafts { changes: vec![Vec::new(); lens.len()], begun: vec![0; lens.len()], ..Drafts::default() };
-        steps.iter().for_each(|step| drafts.take(step));
+        for step in steps {
+            drafts.take(step);
+        }
 
         let mut plan = Self::default();
         for ((&len, addresses), rule) in lens.iter().zip(addresses).zip(rules) {
@@ -171,7 +173,9 @@ impl Plan {
 
     fn push_norm(&mut self, first: usize, blocks: usize, terms: [f64; 3], kind: u32) {
         self.numbers.extend([first as u32, blocks as u32, kind, 0]);
-        terms.into_iter().for_each(|term| self.push_wide(term.to_bits()));
+        for term in terms {
+            self.push_wide(term.to_bits());
+        }
     }
 
     fn push_stage(&mut self, runs: &[Run], lens: &[usize], bases: &[usize], work: Work) {

@@ -147,7 +147,9 @@ fn changed(steps: &[GradientStep], values: &[Vec<f64>], grads: &mut [Vec<f64>]) 
             GradientStep::Clip { tensors, threshold } => {
                 let all: Vec<f64> = tensors.iter().flat_map(|&tensor| grads[tensor].clone()).collect();
                 let factor = (threshold / norm(&all)).min(1.0);
-                tensors.iter().for_each(|&tensor| grads[tensor].iter_mut().for_each(|g| *g *= factor));
+                for &tensor in tensors {
+                    grads[tensor].iter_mut().for_each(|g| *g *= factor);
+                }
             }
             GradientStep::Lars { tensors, threshold, decay, eps } => {
                 for &tensor in tensors {
@@ -226,7 +228,9 @@ fn expected(lens: &[usize], rule: UpdateRule, steps: &[GradientStep], seed: u64)
             state.iter_mut().zip(arrays).for_each(|(array, x)| array[at] = x);
         }
         all.append(value);
-        state.iter_mut().for_each(|array| all.append(array));
+        for array in &mut state {
+            all.append(array);
+        }
     }
     all
 }

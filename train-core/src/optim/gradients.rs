@@ -127,7 +127,9 @@ impl Gradients<'_, '_> {
         if remote.fetched.is_none() {
             remote.fetch(self.active);
             let notes = std::mem::take(&mut remote.notes);
-            notes.iter().for_each(|operation| self.perform(operation));
+            for operation in &notes {
+                self.perform(operation);
+            }
         }
     }
 
@@ -138,7 +140,9 @@ impl Gradients<'_, '_> {
                 let norm = self.grad_squares(params).sqrt();
                 if norm > threshold {
                     let factor = Change::Scale((threshold / norm) as f32);
-                    params.iter().for_each(|&index| self.changes[index].push(factor));
+                    for &index in params {
+                        self.changes[index].push(factor);
+                    }
                 }
             }
             Operation::Lars { ref params, threshold, decay, eps } => {

@@ -202,7 +202,9 @@ impl Optimizer {
     }
 
     pub(super) fn count_updates(&mut self, active: &[usize]) {
-        active.iter().for_each(|&index| self.states[index].t += 1);
+        for &index in active {
+            self.states[index].t += 1;
+        }
     }
 
     /// Counts an iteration, which may thaw parameters.
@@ -280,7 +282,9 @@ impl Optimizer {
         for hook in &mut self.hooks {
             call(hook, active, &updates);
         }
-        updates.iter_mut().for_each(|t| *t += 1);
+        for t in &mut updates {
+            *t += 1;
+        }
         for (index, hook) in &mut self.param_hooks {
             if active.contains(index) {
                 call(hook, &[*index], &updates);
