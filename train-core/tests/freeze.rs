@@ -134,7 +134,9 @@ fn bits(values: &[Vec<f32>]) -> Vec<Vec<u32>> {
 /// The table: each rule × each order of hooks × each way of freezing, after warm updates of everything.
 #[test]
 fn frozen_values_keep_their_bits() {
-    Place::all().iter().for_each(|place| table_at(place));
+    for place in Place::all() {
+        table_at(&place);
+    }
 }
 
 fn table_at(place: &Place) {
@@ -190,7 +192,9 @@ fn table_at(place: &Place) {
 /// The same of Caffe's solvers, whose momentum, decay and clipping are terms of the solver.
 #[test]
 fn frozen_values_keep_their_bits_in_solvers() {
-    Place::all().iter().for_each(|place| table_of_solvers_at(place));
+    for place in Place::all() {
+        table_of_solvers_at(&place);
+    }
 }
 
 fn table_of_solvers_at(place: &Place) {
@@ -228,7 +232,9 @@ fn table_of_solvers_at(place: &Place) {
 /// What is trained goes as if what is frozen were not there: it is in no norm.
 #[test]
 fn frozen_parameters_leave_no_trace() {
-    Place::all().iter().for_each(|place| no_trace_at(place));
+    for place in Place::all() {
+        no_trace_at(&place);
+    }
 }
 
 fn no_trace_at(place: &Place) {
@@ -256,7 +262,9 @@ fn no_trace_at(place: &Place) {
 /// A thawed layer begins as one that was never trained.
 #[test]
 fn thawed_layers_begin_clean() {
-    Place::all().iter().for_each(|place| thawed_at(place));
+    for place in Place::all() {
+        thawed_at(&place);
+    }
 }
 
 fn thawed_at(place: &Place) {
@@ -341,7 +349,9 @@ fn threads_change_no_bit() {
 /// A saved state goes on to the same bits, with what is frozen, how often each was updated, and the noise.
 #[test]
 fn saved_states_go_on_to_the_same_bits() {
-    Place::all().iter().for_each(|place| saved_states_at(place));
+    for place in Place::all() {
+        saved_states_at(&place);
+    }
 }
 
 fn saved_states_at(place: &Place) {
@@ -378,7 +388,9 @@ fn saved_states_at(place: &Place) {
 /// optimizer: Chainer's order.
 #[test]
 fn noise_dies_away() {
-    Place::all().iter().for_each(|place| noise_at(place));
+    for place in Place::all() {
+        noise_at(&place);
+    }
 }
 
 fn noise_at(place: &Place) {

@@ -139,7 +139,9 @@ fn solver(prototxt: &str) -> SolverParameter {
 
 #[test]
 fn caffe() {
-    Place::all().iter().for_each(|place| caffe_at(place));
+    for place in Place::all() {
+        caffe_at(&place);
+    }
 }
 
 fn caffe_at(place: &Place) {
@@ -179,7 +181,9 @@ fn caffe_at(place: &Place) {
 /// without a break.
 #[test]
 fn caffe_s_states_are_read() {
-    Place::all().iter().for_each(|place| caffe_s_states_at(place));
+    for place in Place::all() {
+        caffe_s_states_at(&place);
+    }
 }
 
 fn caffe_s_states_at(place: &Place) {
@@ -251,7 +255,9 @@ fn caffe_refuses() {
 
 #[test]
 fn chainer() {
-    Place::all().iter().for_each(|place| chainer_at(place));
+    for place in Place::all() {
+        chainer_at(&place);
+    }
 }
 
 fn chainer_at(place: &Place) {
@@ -297,7 +303,9 @@ fn chainer_at(place: &Place) {
 /// From Chainer's own state after step 50, the next step is the one that goes on from ours.
 #[test]
 fn chainer_s_states_are_read() {
-    Place::all().iter().for_each(|place| chainer_s_states_at(place));
+    for place in Place::all() {
+        chainer_s_states_at(&place);
+    }
 }
 
 fn chainer_s_states_at(place: &Place) {

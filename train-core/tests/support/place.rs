@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use kernels::{Backend, Buffer};
-use train_core::optim::{Error, Optimizer, ParamBuffers, ParamView, Solver};
+use train_core::optim::{Optimizer, ParamBuffers, ParamView, Solver};
+
+type Result = std::result::Result<(), Box<dyn std::error::Error>>;
 
 /// Main memory, or a device's.
 pub(crate) enum Place {
@@ -12,27 +14,27 @@ pub(crate) enum Place {
 
 /// What moves parameters.
 pub(crate) trait Updater {
-    fn update_here(&mut self, params: &mut [ParamView<'_>]) -> Result<(), Error>;
-    fn update_there(&mut self, backend: &dyn Backend, params: &mut [ParamBuffers<'_>]) -> Result<(), Error>;
+    fn update_here(&mut self, params: &mut [ParamView<'_>]) -> Result;
+    fn update_there(&mut self, backend: &dyn Backend, params: &mut [ParamBuffers<'_>]) -> Result;
 }
 
 impl Updater for Optimizer {
-    fn update_here(&mut self, params: &mut [ParamView<'_>]) -> Result<(), Error> {
-        self.update(params)
+    fn update_here(&mut self, params: &mut [ParamView<'_>]) -> Result {
+        Ok(self.update(params)?)
     }
 
-    fn update_there(&mut self, backend: &dyn Backend, params: &mut [ParamBuffers<'_>]) -> Result<(), Error> {
-        self.update_on(backend, params)
+    fn update_there(&mut self, backend: &dyn Backend, params: &mut [ParamBuffers<'_>]) -> Result {
+        Ok(self.update_on(backend, params)?)
     }
 }
 
 impl Updater for Solver {
-    fn update_here(&mut self, params: &mut [ParamView<'_>]) -> Result<(), Error> {
-        self.update(params)
+    fn update_here(&mut self, params: &mut [ParamView<'_>]) -> Result {
+        Ok(self.update(params)?)
     }
 
-    fn update_there(&mut self, backend: &dyn Backend, params: &mut [ParamBuffers<'_>]) -> Result<(), Error> {
-        self.update_on(backend, params)
+    fn update_there(&mut self, backend: &dyn Backend, params: &mut [ParamBuffers<'_>]) -> Result {
+        Ok(self.update_on(backend, params)?)
     }
 }
 
@@ -47,11 +49,7 @@ impl Place {
     }
 
     /// One update of values that are there for it, and are brought back.
-    pub(crate) fn update(
-        &self,
-        updater: &mut impl Updater,
-        params: &mut [ParamView<'_>],
-    ) -> Result<(), Error> {
+    pub(crate) fn update(&self, updater: &mut impl Updater, params: &mut [ParamView<'_>]) -> Result {
         let Self::Device(backend) = self else { return updater.update_here(params) };
         let there = |values: &[f32]| -> Buffer {
             let mut buffer = backend.allocate(values.len()).unwrap();
