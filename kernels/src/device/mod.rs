@@ -40,7 +40,6 @@ pub use memory::DeviceBuffer;
 pub(crate) use convolution::Prepared;
 pub(crate) use recording::Recorded;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use algorithm::{Chosen, Means};
@@ -75,8 +74,6 @@ pub struct DeviceBackend {
     /// Partial sums on their way to the host.
     scratch: Mutex<DeviceBuffer>,
     faults: Faults,
-    /// How often memory was copied to the host.
-    copies: AtomicU64,
 }
 
 impl DeviceBackend {
@@ -119,27 +116,21 @@ impl DeviceBackend {
         self.blas()?.version()
     }
 
-    /// How many copies to main memory there were so far. Each has waited for the device.
-    pub fn read_count(&self) -> u64 {
-        self.driver.recorder().read_count()
-    }
-
     fn with_driver(driver: Arc<dyn Driver>) -> Result<Self> {
         let scratch = Mutex::new(DeviceBuffer::zeroed(&driver, 2 * operations::PARTS)?);
-        let (faults, copies) = (Faults::new(&driver)?, AtomicU64::new(0));
+        let faults = Faults::new(&driver)?;
         let (math, choice, means) = (MathMode::default(), Choice::default(), Means::default());
         let chosen = Chosen::default();
-        Ok(Self { driver, math, algorithm: None, choice, means, chosen, scratch, faults, copies })
+        Ok(Self { driver, math, algorithm: None, choice, means, chosen, scratch, faults })
     }
 
     /// How often memory was copied to the host, for which the host waits: nothing but that makes a training step leave the device.
     pub fn copies_to_host(&self) -> u64 {
-        self.copies.load(Ordering::Relaxed)
+        self.driver.recorder().read_count()
     }
 
     /// Copies to the host from float `start` on, when all work given before is done.
     fn fetch(&self, buffer: &DeviceBuffer, start: usize, values: &mut [f32]) -> Result<()> {
-        self.copies.fetch_add(1, Ordering::Relaxed);
         self.driver.read(buffer.address() + operations::bytes(start), values)
     }
 
