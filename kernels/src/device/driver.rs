@@ -10,6 +10,7 @@ use crate::error::Result;
 pub(crate) type Address = u64;
 
 /// In bytes: as CUDA's own allocations lie, and more than any vector or copy asks for.
+#[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "the emulator's allocations are apart anyway"))]
 pub(crate) const ALIGNMENT: usize = 256;
 
 /// Extents of a grid or of a block.
