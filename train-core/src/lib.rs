@@ -52,6 +52,7 @@ mod network;
 pub mod optim;
 mod params;
 mod plan;
+mod replay;
 pub mod run;
 pub mod session;
 pub mod surgery;

@@ -16,6 +16,11 @@ pub(crate) trait Operation: Send {
         None
     }
 
+    /// Whether a pass that is not done leaves nothing behind in main memory that the next one goes by.
+    fn is_steady(&self) -> bool {
+        true
+    }
+
     /// Computes the step's tops. Allocates nothing, but in a first pass of training.
     fn forward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()>;
 

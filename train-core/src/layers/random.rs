@@ -4,7 +4,7 @@ use caffe_proto::net::Filler;
 use caffe_proto::net::params::DummyDataParams;
 
 use super::count;
-use super::frame::{Of, Operation, free_form, with_gradient};
+use super::frame::{Frame, Of, Operation, with_gradient};
 use super::make::Make;
 use crate::error::Result;
 use crate::params::{Stream, fill, fnv_1a};
@@ -58,12 +58,23 @@ pub(super) fn dummy_data(make: &Make<'_>, step: &Step, p: &DummyDataParams) -> R
         let values = vec![0.0; shape.iter().product()];
         tops.push((filler.clone(), shape, Stream::new(make.params.seed(), &layer.name, top), values));
     }
-    Ok(free_form(move |frame| {
-        for (top, (filler, shape, random, values)) in tops.iter_mut().enumerate() {
+    Ok(Box::new(DummyData(tops)))
+}
+
+/// Tops with what fills them, and the numbers that it draws.
+struct DummyData(Vec<(Filler, Vec<usize>, Stream, Vec<f32>)>);
+
+impl Operation for DummyData {
+    fn forward(&mut self, frame: &mut Frame<'_>) -> kernels::Result<()> {
+        for (top, (filler, shape, random, values)) in self.0.iter_mut().enumerate() {
             fill(filler, shape, random, values)
                 .map_err(|what| kernels::Error::Geometry { op: "dummy data", what })?;
             frame.produce(top, |inputs, y, _| inputs.backend.write(y, 0, values))?;
         }
         Ok(())
-    }))
+    }
+
+    fn is_steady(&self) -> bool {
+        false
+    }
 }

@@ -6,6 +6,7 @@ use super::change::{self, Change};
 use super::param_state::ParamState;
 use super::place::{Fetched, Place, Remote};
 use super::{Error, Optimizer, ParamBuffers, ParamInfo, ParamView, Step};
+use crate::replay::Replay;
 
 impl Optimizer {
     /// [`update`](Self::update) where a backend keeps the parameters. On a device, what hooks and the rule do is launched there, and
@@ -20,6 +21,27 @@ impl Optimizer {
         }
         if self.prepare_update(backend, params)? {
             self.launch_update(params)?;
+        }
+        self.finish_update();
+        Ok(())
+    }
+
+    /// The same; what is launched on a device is recorded, and replayed as long as the launches stay the same.
+    ///
+    /// # Errors
+    /// As [`update_on`](Self::update_on).
+    pub(crate) fn update_replayed(
+        &mut self,
+        backend: &dyn Backend,
+        params: &mut [ParamBuffers<'_>],
+        replay: &mut Replay,
+    ) -> crate::error::Result<()> {
+        if let Some(mut views) = on_host(&self.params, params) {
+            return Ok(self.update(&mut views)?);
+        }
+        if self.prepare_update(backend, params)? {
+            replay.depend_on(self.updates.as_ref().map_or(0, |updates| updates.layout()));
+            replay.run(backend, &mut |_| Ok(self.launch_update(params)?))?;
         }
         self.finish_update();
         Ok(())

@@ -9,6 +9,7 @@ use super::{
     ParamInfo, ParamView, RmsProp, Rule,
 };
 use crate::hooks::{GradientClipping, GradientScaling, Lasso, WeightDecay};
+use crate::replay::Replay;
 
 /// An [`Optimizer`] with a learning-rate policy, put together from a solver's terms.
 ///
@@ -103,6 +104,19 @@ impl Solver {
     pub fn update_on(&mut self, backend: &dyn Backend, params: &mut [ParamBuffers<'_>]) -> Result<(), Error> {
         let step = self.set_rate();
         self.optimizer.update_on(backend, params)?;
+        self.current_step = step;
+        Ok(())
+    }
+
+    /// The same; what is launched on a device is recorded and replayed.
+    pub(crate) fn update_replayed(
+        &mut self,
+        backend: &dyn Backend,
+        params: &mut [ParamBuffers<'_>],
+        replay: &mut Replay,
+    ) -> crate::error::Result<()> {
+        let step = self.set_rate();
+        self.optimizer.update_replayed(backend, params, replay)?;
         self.current_step = step;
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! A net made ready to be trained on a backend.
 
+mod passes;
+
 use caffe_proto::net::{Net, Shapes};
 use caffe_proto::{Blob, LayerBlobs, Model, Payload};
-use kernels::{Backend, Buffer, CLOCK_LEN, clock};
+use kernels::{Backend, Buffer, CLOCK_LEN};
 
 use super::flow::{Flows, Wanted};
 use crate::error::{Error, Result};
@@ -11,6 +13,7 @@ use crate::layers::{self, Flow, Frame, Make, Training};
 use crate::optim::{ParamBuffers, ParamInfo, ParamView};
 use crate::params::Params;
 use crate::plan::{GradientMemory, Plan, Step, ValueId};
+use crate::replay::Replay;
 
 /// What a backward pass should compute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub struct TrainingOptions {
     /// Blobs whose gradients are given, with [`Trainee::set_gradient`], before each backward pass: what layers that read them
     /// have to say is added. Blobs that are one array under several names, as a Split's tops, have one gradient.
     pub given: Vec<String>,
+    /// Whether a device's kernels are launched one by one in every pass, instead of recorded and replayed: slower, and the same bits.
+    pub unrecorded: bool,
 }
 
 /// Floats that a net in training takes.
@@ -102,6 +107,10 @@ pub struct Trainee<'b> {
     passes: u64,
     /// The number of the last forward pass, where operations read it.
     clock: Buffer,
+    unrecorded: bool,
+    forward: Replay,
+    /// Of gradients that are there already, and of cleared ones.
+    backward: [Replay; 2],
 }
 
 impl<'b> Trainee<'b> {
@@ -132,6 +141,7 @@ impl<'b> Trainee<'b> {
         };
         let constants = prepare_all(backend, &plan.constants, prepare)?;
         let operations = prepare_all(backend, &plan.steps, prepare)?;
+        let is_steady = operations.iter().all(|step| step.operation.is_steady());
         let workspace = constants.iter().chain(&operations);
         let workspace = workspace.map(|step| step.operation.workspace_len()).max().unwrap_or(0);
         let lens: Vec<usize> = plan.storages.iter().copied().chain([workspace]).collect();
@@ -156,6 +166,9 @@ impl<'b> Trainee<'b> {
             given,
             passes: 0,
             clock: backend.allocate(CLOCK_LEN)?,
+            unrecorded: options.unrecorded || !is_steady,
+            forward: Replay::default(),
+            backward: Default::default(),
             net: net.clone(),
             shapes_of_net: shapes.clone(),
             plan,
@@ -196,6 +209,7 @@ impl<'b> Trainee<'b> {
         self.places = memory.places;
         self.cleared.fill(false);
         self.frozen = frozen;
+        self.forget_recordings();
         Ok(())
     }
 
@@ -256,6 +270,10 @@ impl<'b> Trainee<'b> {
         let storage = self.first_param + place;
         self.backend.write(in_place(&mut self.buffers, storage), 0, values)?;
         self.versions[storage] += 1;
+        if self.diffs[storage].is_none() {
+            // What layers have made of it is made again by a pass, and by no recording of one in which it did not change.
+            self.forget_recordings();
+        }
         Ok(())
     }
 
@@ -386,25 +404,6 @@ impl<'b> Trainee<'b> {
         self.passes = passes;
     }
 
-    /// Runs the net once.
-    ///
-    /// # Errors
-    /// [`Error::Layer`] for values that a layer cannot work on, such as a label that names no class.
-    pub fn forward(&mut self) -> Result<()> {
-        let mut outcome = Ok(());
-        let backend = self.backend;
-        backend.write(&mut self.clock, 0, &clock(self.passes))?;
-        backend.enter(&mut || {
-            let nothing = Flow::default();
-            outcome = (0..self.operations.len()).try_for_each(|at| {
-                let (operations, frame) = self.frame(At::Step(at), &nothing);
-                operations[at].run(frame)
-            });
-        });
-        self.passes += 1;
-        outcome
-    }
-
     /// The loss of the last forward pass: the sum of all tops that have a `loss_weight`, each times that.
     ///
     /// # Errors
@@ -451,38 +450,6 @@ impl<'b> Trainee<'b> {
             Some(gradient) if self.given.contains(&value) => Ok(self.backend.write(gradient, 0, values)?),
             _ => Err(Error::NoBlob { name: name.to_owned(), known: Vec::new() }),
         }
-    }
-
-    /// Computes the gradients of the last forward pass. Those of parameters are added to what there is.
-    ///
-    /// # Errors
-    /// [`Error::Layer`].
-    pub fn backward(&mut self) -> Result<()> {
-        for &(value, weight) in &self.losses {
-            let (storage, len) = (self.plan.storage(value), self.plan.values[value].capacity);
-            if let Some(gradient) = &mut self.diffs[self.places[storage]] {
-                self.backend.fill(gradient, len, weight)?;
-            }
-        }
-        let mut outcome = Ok(());
-        let backend = self.backend;
-        let flows = std::mem::take(&mut self.flows);
-        backend.enter(&mut || {
-            let reached = (0..self.operations.len()).rev().filter(|&at| flows.reaches(at));
-            outcome = { reached }.try_for_each(|at| {
-                let (operations, frame) = self.frame(At::Step(at), &flows.steps[at]);
-                operations[at].differentiate(frame)
-            });
-        });
-        self.flows = flows;
-        outcome?;
-        // What no gradient reached.
-        for (gradient, cleared) in self.diffs.iter_mut().zip(&mut self.cleared) {
-            if let (true, Some(gradient)) = (std::mem::take(cleared), gradient) {
-                self.backend.fill(gradient, gradient.len(), 0.0)?;
-            }
-        }
-        Ok(())
     }
 
     /// The gradient of an input after a backward pass: of nets with `force_backward`, where there is one.

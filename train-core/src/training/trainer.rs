@@ -6,6 +6,7 @@ use super::snapshot;
 use crate::Trainee;
 use crate::error::Result;
 use crate::optim::Solver;
+use crate::replay::Replay;
 
 /// A net in training with the solver that moves its parameters.
 ///
@@ -46,6 +47,7 @@ use crate::optim::Solver;
 pub struct Trainer<'b> {
     trainee: Trainee<'b>,
     solver: Solver,
+    update: Replay,
 }
 
 /// What an iteration came to.
@@ -66,7 +68,7 @@ impl<'b> Trainer<'b> {
     /// [`Error::CannotTrain`](crate::Error::CannotTrain) with every layer that passes no gradient on to one that learns.
     pub fn new(mut trainee: Trainee<'b>, solver: Solver) -> Result<Self> {
         trainee.freeze(&solver.optimizer().held_layers())?;
-        Ok(Self { trainee, solver })
+        Ok(Self { trainee, solver, update: Replay::default() })
     }
 
     /// The net.
@@ -116,9 +118,14 @@ impl<'b> Trainer<'b> {
         }
         let rate = self.solver.rate();
         let before = self.held();
-        let backend = self.trainee.backend();
-        self.solver.update_on(backend, &mut self.trainee.param_buffers()?)?;
+        self.update()?;
         Ok(Stepped { loss, rate, thawed: self.thaw(&before)? })
+    }
+
+    /// Whether whole steps are replayed from recordings, on a device: a forward pass, a backward pass and an update, with the loss
+    /// read between the first and the second.
+    pub fn is_recorded(&self) -> bool {
+        self.trainee.is_recorded() && self.update.is_recorded()
     }
 
     /// Counts an epoch; gives the layers that this thaws.
@@ -147,6 +154,15 @@ impl<'b> Trainer<'b> {
     pub fn restore_state(&mut self, state: &Weights) -> Result<()> {
         snapshot::restore(&mut self.trainee, &mut self.solver, state)?;
         self.trainee.freeze(&self.solver.optimizer().held_layers())
+    }
+
+    fn update(&mut self) -> Result<()> {
+        let (backend, records) = (self.trainee.backend(), self.trainee.records());
+        let mut params = self.trainee.param_buffers()?;
+        if records {
+            return self.solver.update_replayed(backend, &mut params, &mut self.update);
+        }
+        Ok(self.solver.update_on(backend, &mut params)?)
     }
 
     fn held(&self) -> Vec<String> {
