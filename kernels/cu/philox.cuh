@@ -32,9 +32,9 @@ struct Random {
 // In [0, 1): the upper 24 bits.
 __device__ __forceinline__ float to_unit(uint32_t word) { return float(word >> 8) * 5.9604644775390625e-8f; }
 
-// Number i: of the blocks of a warp, 128 numbers lie side by side, word after word.
+// Number i: of 64 blocks, 256 numbers lie side by side, word after word.
 __device__ __forceinline__ float number(const Random& random, uint32_t i) {
-    const Words words = random.block(i / 128 * 32 + i % 32);
-    const uint32_t which = i / 32 % 4;
+    const Words words = random.block(i / 256 * 64 + i % 64);
+    const uint32_t which = i / 64 % 4;
     return to_unit(which == 0 ? words.word[0] : which == 1 ? words.word[1] : which == 2 ? words.word[2] : words.word[3]);
 }

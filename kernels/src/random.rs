@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 
 /// Numbers in [0, 1), multiples of 2⁻²⁴, that operations draw where they use them; the same for every backend.
 ///
-/// Number i of a pass is of word `i / 32 % 4` of the block with counter `(i / 128 · 32 + i % 32, 0, pass, pass >> 32)`: a warp of a
-/// GPU that computes a block a thread has 128 neighbours, each word's side by side, and so has a loop over vectors.
+/// Number i of a pass is of word `i / 64 % 4` of the block with counter `(i / 256 · 64 + i % 64, 0, pass, pass >> 32)`: neighbouring
+/// threads of a GPU that compute a block each have neighbouring numbers, word by word, and so has a loop over vectors.
 #[derive(Clone, Copy, Debug)]
 pub struct Random<'a> {
     /// What is drawn for: a seed and a layer.
@@ -24,32 +24,27 @@ pub fn clock(pass: u64) -> [f32; CLOCK_LEN] {
     [pass as u32, (pass >> 32) as u32].map(f32::from_bits)
 }
 
-/// Blocks that are computed side by side.
-pub(crate) const LANES: usize = 32;
+/// Blocks whose words lie side by side.
+pub(crate) const LANES: usize = 64;
 
 /// Numbers that [`LANES`] blocks give.
 pub(crate) const GROUP: usize = 4 * LANES;
 
-/// The four words of blocks that differ in the first word of their counters.
+/// The four words of a counter's block.
 #[inline(always)]
-pub(crate) fn philox<const N: usize>(key: u64, first: [u32; N], rest: [u32; 3]) -> [[u32; N]; 4] {
+pub(crate) fn philox(key: u64, counter: [u32; 4]) -> [u32; 4] {
     const MULTIPLIERS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
     const STEPS: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
     let mut key = [key as u32, (key >> 32) as u32];
-    let mut words = [first, [rest[0]; N], [rest[1]; N], [rest[2]; N]];
+    let mut block = counter;
     for _ in 0..10 {
-        let before = words;
-        for lane in 0..N {
-            let a = u64::from(MULTIPLIERS[0]) * u64::from(before[0][lane]);
-            let b = u64::from(MULTIPLIERS[1]) * u64::from(before[2][lane]);
-            words[0][lane] = (b >> 32) as u32 ^ before[1][lane] ^ key[0];
-            words[1][lane] = b as u32;
-            words[2][lane] = (a >> 32) as u32 ^ before[3][lane] ^ key[1];
-            words[3][lane] = a as u32;
-        }
+        let a = u64::from(MULTIPLIERS[0]) * u64::from(block[0]);
+        let b = u64::from(MULTIPLIERS[1]) * u64::from(block[2]);
+        let upper = [(b >> 32) as u32 ^ block[1] ^ key[0], (a >> 32) as u32 ^ block[3] ^ key[1]];
+        block = [upper[0], b as u32, upper[1], a as u32];
         key = [key[0].wrapping_add(STEPS[0]), key[1].wrapping_add(STEPS[1])];
     }
-    words
+    block
 }
 
 pub(crate) fn check_ratio(ratio: f32) -> Result<()> {
@@ -75,8 +70,7 @@ mod tests {
                 [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1],
             ),
         ] {
-            let [first, rest @ ..] = counter;
-            assert_eq!(philox(key, [first], rest).map(|[word]| word), expected);
+            assert_eq!(philox(key, counter), expected);
         }
     }
 }

@@ -4,10 +4,7 @@ use super::CpuBackend;
 use crate::random::{CLOCK_LEN, GROUP, LANES, philox};
 
 /// Elements that one task works on at a time.
-const CHUNK: usize = 128 * GROUP;
-
-/// Blocks that are computed in registers.
-const SIDE_BY_SIDE: usize = 16;
+const CHUNK: usize = 64 * GROUP;
 
 /// A pass's numbers.
 #[derive(Clone, Copy)]
@@ -23,18 +20,20 @@ impl Numbers {
         Self { key, pass }
     }
 
-    /// Numbers `128 · group` to `128 · group + 127`.
+    /// Numbers `256 · group` to `256 · group + 255`.
     #[inline(always)]
-    pub(crate) fn group(&self, group: usize, numbers: &mut [f32; GROUP]) {
-        let rest = [0, self.pass[0], self.pass[1]];
-        for start in (0..LANES).step_by(SIDE_BY_SIDE) {
-            let first = std::array::from_fn(|lane| (group * LANES + start + lane) as u32);
-            let words = philox::<SIDE_BY_SIDE>(self.key, first, rest);
-            for (numbers, words) in numbers.chunks_exact_mut(LANES).zip(&words) {
-                for (number, word) in numbers[start..start + SIDE_BY_SIDE].iter_mut().zip(words) {
-                    *number = (word >> 8) as i32 as f32 * (1.0 / (1 << 24) as f32);
-                }
-            }
+    fn draw(&self, group: usize, numbers: &mut [f32; GROUP]) {
+        let (words, _) = numbers.as_chunks_mut::<LANES>();
+        let [first, second, third, fourth] = words else { unreachable!("four words of as many blocks") };
+        let unit = |word: u32| (word >> 8) as i32 as f32 * (1.0 / (1 << 24) as f32);
+        // A loop over vectors, whose lanes are blocks.
+        for lane in 0..LANES {
+            let counter = [(group * LANES + lane) as u32, 0, self.pass[0], self.pass[1]];
+            let block = philox(self.key, counter);
+            first[lane] = unit(block[0]);
+            second[lane] = unit(block[1]);
+            third[lane] = unit(block[2]);
+            fourth[lane] = unit(block[3]);
         }
     }
 }
@@ -50,7 +49,7 @@ impl Drawn {
     pub(crate) fn from(numbers: Numbers, start: usize) -> Self {
         let mut drawn = Self { numbers, group: [0.0; GROUP], next: start };
         if !start.is_multiple_of(GROUP) {
-            drawn.numbers.group(start / GROUP, &mut drawn.group);
+            drawn.numbers.draw(start / GROUP, &mut drawn.group);
         }
         drawn
     }
@@ -58,7 +57,7 @@ impl Drawn {
     #[inline(always)]
     pub(crate) fn next(&mut self) -> f32 {
         if self.next.is_multiple_of(GROUP) {
-            self.numbers.group(self.next / GROUP, &mut self.group);
+            self.numbers.draw(self.next / GROUP, &mut self.group);
         }
         let number = self.group[self.next % GROUP];
         self.next += 1;
@@ -78,7 +77,7 @@ pub(crate) fn dropout(cpu: &CpuBackend, ratio: f32, numbers: Numbers, x: Option<
             || {
                 let mut drawn = [0.0; GROUP];
                 for (group, y) in y.chunks_mut(GROUP).enumerate() {
-                    numbers.group(index * (CHUNK / GROUP) + group, &mut drawn);
+                    numbers.draw(index * (CHUNK / GROUP) + group, &mut drawn);
                     for (y, number) in y.iter_mut().zip(&drawn) {
                         *y = if *number < ratio { 0.0 } else { factor * *y };
                     }

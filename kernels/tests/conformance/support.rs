@@ -159,7 +159,7 @@ pub(crate) const PASS: u64 = (3 << 32) + 5;
 /// The first `len` numbers of a key in a pass, one after the other: Philox4x32-10 as its authors describe it.
 pub(crate) fn drawn(key: u64, pass: u64, len: usize) -> Vec<f32> {
     let number = |i: usize| {
-        let mut counter = [(i / 128 * 32 + i % 32) as u64, 0, pass & 0xffff_ffff, pass >> 32];
+        let mut counter = [(i / 256 * 64 + i % 64) as u64, 0, pass & 0xffff_ffff, pass >> 32];
         let mut key = [key & 0xffff_ffff, key >> 32];
         for _ in 0..10 {
             let (left, right) = (0xd251_1f53 * counter[0], 0xcd9e_8d57 * counter[2]);
@@ -168,7 +168,7 @@ pub(crate) fn drawn(key: u64, pass: u64, len: usize) -> Vec<f32> {
                 [right >> 32 ^ counter[1] ^ key[0], low(right), left >> 32 ^ counter[3] ^ key[1], low(left)];
             key = [low(key[0] + 0x9e37_79b9), low(key[1] + 0xbb67_ae85)];
         }
-        (counter[i / 32 % 4] >> 8) as f32 / (1 << 24) as f32
+        (counter[i / 64 % 4] >> 8) as f32 / (1 << 24) as f32
     };
     (0..len).map(number).collect()
 }
