@@ -160,6 +160,6 @@ pub trait Updates: fmt::Debug + Send {
     /// Other tensors than were written; the device's.
     fn launch(&mut self, tensors: &mut [UpdateTensor<'_>]) -> Result<()>;
 
-    /// A number that changes whenever the launches do.
+    /// A number that changes whenever the launches do, and that no other updates have.
     fn layout(&self) -> u64;
 }

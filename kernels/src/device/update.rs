@@ -1,6 +1,7 @@
 //! Optimizers' steps: the table that the kernels of `cu/update*.cu` go by, and their launches.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::call::{Call, Parameter, THREADS, Target};
 use super::driver::{Address, Driver};
@@ -13,6 +14,9 @@ use crate::error::{Error, Result};
 use crate::update::{GradientStep, UpdateRule, UpdateTensor, Updates};
 
 const OP: &str = "update";
+
+/// The next layout's number: no two updates have one in common, so that what was recorded of one is never replayed for another.
+static LAYOUTS: AtomicU64 = AtomicU64::new(1);
 
 /// The updates of one set of tensors, with their place in the device's memory.
 pub(super) struct DeviceUpdates {
@@ -73,8 +77,9 @@ impl Updates for DeviceUpdates {
         let addresses = addresses.collect::<Result<Vec<_>>>()?;
         let lens: Vec<usize> = tensors.iter().map(|tensor| tensor.len).collect();
         let plan = Plan::new(&lens, &addresses, rules, steps);
-        let mut same =
-            kernel == self.kernel && addresses == self.addresses && plan.stages == self.plan.stages;
+        // Empty, should anything fail below: then the next write is for other launches.
+        let before = std::mem::take(&mut self.addresses);
+        let mut same = kernel == self.kernel && addresses == before && plan.stages == self.plan.stages;
         same &= !reserve(&self.driver, &mut self.table, plan.numbers.len())?;
         same &= !reserve(&self.driver, &mut self.parts, 2 * plan.part_count())?;
         same &= !reserve(&self.driver, &mut self.factors, plan.factor_count())?;
@@ -84,7 +89,9 @@ impl Updates for DeviceUpdates {
         }
         upload(&*self.driver, self.table.as_ref(), &plan.numbers)?;
         (self.kernel, self.addresses, self.plan) = (kernel, addresses, plan);
-        self.layout += u64::from(!same);
+        if !same {
+            self.layout = LAYOUTS.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(())
     }
 
