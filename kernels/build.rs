@@ -21,6 +21,7 @@ mod emulate {
     /// What a file's kernels are preceded by besides: as src/device/source.rs has it.
     fn preludes(name: &str) -> &'static [&'static str] {
         match name {
+            "gemm" | "gemm_wgmma" => &["cu/gemm.cuh"],
             _ if name.starts_with("convolution") => &["cu/convolution.cuh"],
             "dropout" | "pooling" => &["cu/philox.cuh"],
             "embed" => &["cu/faults.cuh"],
@@ -55,7 +56,11 @@ mod emulate {
         write!(modules, "const Kernel* const modules[] = {{{list}nullptr}};\n\n}}\n").expect("into a string");
         let registry = output.join("modules.cpp");
         fs::write(&registry, modules).expect("the output folder can be written");
-        build.file(registry).file("emulate/cuda_on_cpu.cpp").compile("emulated_kernels");
+        build
+            .file(registry)
+            .file("emulate/cuda_on_cpu.cpp")
+            .file("emulate/wgmma.cpp")
+            .compile("emulated_kernels");
         for folder in ["cu", "emulate"] {
             println!("cargo::rerun-if-changed={folder}");
         }

@@ -3,31 +3,6 @@
 // The last of the versions that README.md goes through: 128×128 tiles, 8×8 sums a thread, slices that arrive by cp.async while
 // the ones before are multiplied, the sum cut into parts where the result alone would not fill the device, TF32 on demand.
 
-struct Matrix {
-    Global<const float> at;
-    // Floats from one row (of op(A)) or column (of op(B)) to the next, and from one step of the sum to the next.
-    uint32_t along, down;
-    // Floats from one product of the batch to the next: outer, inner.
-    uint32_t outer, inner;
-    // Whether four neighbours always lie at multiples of 16 bytes.
-    uint32_t aligned;
-    // Where the sum's floats lie side by side in runs only: their length, and floats from one to the next. Else 0.
-    uint32_t run, next_run;
-};
-
-struct Gemm {
-    uint32_t m, n, k;
-    Matrix a, b;
-    Global<float> c;
-    // Products of the batch: the z index of a block is (outer · inner_count + inner) · splits + split.
-    uint32_t inner_count, splits;
-    // The length of each part of the sum.
-    uint32_t part;
-    // Floats from one part's result to the next: 0 where there is one, and the epilogue applies.
-    uint32_t part_stride;
-    Epilogue epilogue;
-};
-
 // One operand's slices: EXTENT rows (or columns) of which `extent` are there, DEPTH deep.
 template <int EXTENT, int DEPTH>
 struct Operand {
@@ -81,28 +56,14 @@ struct Operands {
 template <class Tile>
 __device__ __forceinline__ void gemm(const Gemm& g) {
     __shared__ typename Tile::Memory memory;
-    const uint32_t row = blockIdx.y * Tile::EXTENT, column = blockIdx.x * Tile::EXTENT;
-    const uint32_t split = blockIdx.z % g.splits, product = blockIdx.z / g.splits;
-    const uint32_t outer = product / g.inner_count, inner = product % g.inner_count;
-    const uint32_t from = split * g.part, to = from + g.part < g.k ? from + g.part : g.k;
-    const size_t a = size_t(outer) * g.a.outer + size_t(inner) * g.a.inner + size_t(row) * g.a.along;
-    const size_t b = size_t(outer) * g.b.outer + size_t(inner) * g.b.inner + size_t(column) * g.b.along;
+    const Part part = find_part<Tile::EXTENT>(g);
     Operands<Tile> source = {
-        {g.a.at + a, g.a.along, g.a.down, g.m - row, to, g.a.aligned, g.a.run, g.a.next_run},
-        {g.b.at + b, g.b.along, g.b.down, g.n - column, to, g.b.aligned, g.b.run, g.b.next_run},
+        {part.a, g.a.along, g.a.down, g.m - part.row, part.to, g.a.aligned, g.a.run, g.a.next_run},
+        {part.b, g.b.along, g.b.down, g.n - part.column, part.to, g.b.aligned, g.b.run, g.b.next_run},
     };
     Tile tile;
-    multiply_slices(tile, source, memory, from, to);
-    const size_t start = size_t(product) * g.m * g.n + size_t(split) * g.part_stride;
-    tile.each([&](int i, int j, float sum) {
-        if (row + i >= g.m || column + j >= g.n) return;
-        const size_t index = start + size_t(row + i) * g.n + column + j;
-        if (g.part_stride == 0) {
-            finish(g.epilogue, sum, g.c, index);
-        } else {
-            g.c[index] = sum;
-        }
-    });
+    multiply_slices(tile, source, memory, part.from, part.to);
+    tile.each([&](int i, int j, float sum) { hand_over(g, part, i, j, sum); });
 }
 
 typedef Plain<8, 8> Large;

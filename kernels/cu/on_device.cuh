@@ -46,6 +46,11 @@ __device__ __forceinline__ void store4(float* to, size_t index, float4 value) {
     *reinterpret_cast<float4*>(to + index) = value;
 }
 
+template <int N>
+__device__ __forceinline__ void store4(Shared<float, N>& row, int index, float4 value) {
+    *reinterpret_cast<float4*>(&row.values[index]) = value;
+}
+
 // Copies from global to shared memory that need no register and do not wait; where they are not `valid`, zeros. They are
 // there after `copy_async_wait<groups>`: all but the last so many groups.
 template <int N>
@@ -95,6 +100,8 @@ __device__ __forceinline__ uint32_t to_tf32(float value) {
 #endif
 }
 
+__device__ __forceinline__ float round_to_tf32(float value) { return __uint_as_float(to_tf32(value)); }
+
 // d += a · b for 16×8, 8×8 on the tensor cores, each lane with its part of the matrices as PTX has it. Before sm_80 there is
 // no TF32, and nothing calls this.
 __device__ __forceinline__ void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
@@ -109,3 +116,77 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const uint32_t (&a)[4], 
 // Keeps the larger of what is there and `value`, whoever else does the same. Whole numbers only: their largest does not
 // depend on the order.
 __device__ __forceinline__ void atomic_max(int* to, size_t index, int value) { atomicMax(to + index, value); }
+
+// The products of sm_90a, which 128 threads start together and which read both operands from shared memory while the threads go
+// on. Nothing of it exists elsewhere, and nothing calls it there.
+
+// A thread's part of 64×128 sums: with w = thread / 32 % 4, l = thread % 32, number i is in row 16w + l / 4 + i % 4 / 2 · 8 and in
+// column l % 4 · 2 + i / 4 · 8 + i % 2. They must not be looked at before the products are waited for.
+struct WgmmaSums {
+    float values[64];
+    __device__ __forceinline__ void clear() {
+#pragma unroll
+        for (int i = 0; i < 64; ++i) values[i] = 0.0f;
+    }
+    __device__ __forceinline__ float operator[](int i) const { return values[i]; }
+};
+
+// Where an operand of 8 steps lies: rows (or columns) of four steps, 16 bytes, one behind the other, from `index` of row `quad`
+// of the array on; the other four steps in the array's next row.
+typedef uint64_t WgmmaOperand;
+
+template <int QUADS, int N>
+__device__ __forceinline__ WgmmaOperand wgmma_operand(Shared<float, QUADS, N>& slice, int quad, int index) {
+    const uint64_t address = __cvta_generic_to_shared(&slice.rows[quad].values[index]);
+    // From four steps to the next four, and from eight rows to the next eight; no swizzle.
+    constexpr uint64_t steps = sizeof(Shared<float, N>), rows = 128;
+    return (address & 0x3ffff) >> 4 | (steps >> 4) << 16 | (rows >> 4) << 32;
+}
+
+// Makes what this thread has stored into shared memory visible to products, behind the next barrier.
+__device__ __forceinline__ void async_fence() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
+// Between what the threads did to the sums and the next products.
+__device__ __forceinline__ void wgmma_fence() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#endif
+}
+
+// The products since the last time become a group.
+__device__ __forceinline__ void wgmma_commit() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+#endif
+}
+
+// Waits for all but the last so many groups.
+template <int GROUPS>
+__device__ __forceinline__ void wgmma_wait() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(GROUPS) : "memory");
+#endif
+}
+
+// sums += a · b for 64×8, 8×128. Of each float the lower 13 bits are ignored: round_to_tf32 comes before.
+__device__ __forceinline__ void wgmma_tf32(WgmmaSums& sums, WgmmaOperand a, WgmmaOperand b) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    float(&d)[64] = sums.values;
+#define FOUR(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define SIXTEEN(i) FOUR(i), FOUR(i + 4), FOUR(i + 8), FOUR(i + 12)
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, %64, %65, 1, 1, 1;"
+        : SIXTEEN(0), SIXTEEN(16), SIXTEEN(32), SIXTEEN(48)
+        : "l"(a), "l"(b));
+#undef SIXTEEN
+#undef FOUR
+#endif
+}

@@ -21,7 +21,6 @@ extern const Kernel* const modules[];
 
 namespace {
 
-constexpr int MOST_THREADS = 1024;
 constexpr size_t STACK = 64 * 1024;
 constexpr int EXCHANGED = 6;
 
@@ -143,6 +142,7 @@ void to_scheduler() { emulated_switch(&fibres[current].pointer, scheduler); }
 
 void finish() {
     if (!fibres[current].copies.empty()) violation("unfinished: ends before its asynchronous copies were waited for");
+    if (has_products()) violation("unfinished: ends before its products were waited for");
     fibres[current].state = DONE;
 }
 
@@ -232,6 +232,7 @@ void run_block(const dim3& block) {
         fibre.copies.clear();
         fibre.group = 0;
     }
+    forget_products();
     const int warp_count = (count + 31) / 32;
     for (int i = 0; i < warp_count; ++i) {
         warps[i].lanes = count - i * 32 < 32 ? count - i * 32 : 32;

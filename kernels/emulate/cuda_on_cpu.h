@@ -65,7 +65,12 @@ constexpr int OFFSET_BITS = 40;
 constexpr uint64_t OFFSET = (uint64_t(1) << OFFSET_BITS) - 1;
 constexpr uint64_t ALLOCATIONS = 1 << 20;
 
+// The most threads of a block.
+constexpr int MOST_THREADS = 1024;
+
 extern Now now;
+// For each thread the interval in which it first stored into shared memory since its last async_fence, or 0.
+extern uint32_t unfenced[MOST_THREADS];
 extern Allocation allocations[ALLOCATIONS];
 extern dim3 block_index, grid_extent, thread_index, block_extent;
 
@@ -113,6 +118,7 @@ inline void note_write(Shadow& shadow) {
     if (wrote_meanwhile<SHARED>(shadow) || read_meanwhile<SHARED>(shadow)) race(shadow, SHARED, true);
     shadow.written = now.interval;
     shadow.writer = now.thread;
+    if (SHARED && unfenced[now.thread] == 0) unfenced[now.thread] = now.interval;
 }
 
 // A place that can be read and written.
@@ -240,6 +246,15 @@ inline void store4(Global<float> to, size_t index, float4 value) {
     to[index + 3] = value.w;
 }
 
+template <int N>
+inline void store4(Shared<float, N>& row, int index, float4 value) {
+    if (index % 4 != 0) emulated::violation("misaligned: four floats at once");
+    row[index] = value.x;
+    row[index + 1] = value.y;
+    row[index + 2] = value.z;
+    row[index + 3] = value.w;
+}
+
 // Several threads may do this to one word, but nothing else meanwhile.
 inline void atomic_max(Global<int> to, size_t index, int value) {
     const emulated::Ref<int, false> place = to[index];
@@ -312,6 +327,12 @@ inline uint32_t to_tf32(float value) {
     return (bits + 0x1000u) & ~0x1fffu;
 }
 
+inline float round_to_tf32(float value) {
+    const uint32_t bits = to_tf32(value);
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
 // d += a · b for 16×8, 8×8: mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32, with each lane's part of the matrices as PTX has it.
 #define mma_tf32(d, a, b) emulated::mma(__LINE__, d, a, b)
 
@@ -336,6 +357,12 @@ inline void mma(int line, float (&d)[4], const uint32_t (&a)[4], const uint32_t 
         }
     }
 }
+
+}  // namespace emulated
+
+#include "wgmma.h"
+
+namespace emulated {
 
 // A kernel, callable with an array of pointers to its arguments.
 struct Kernel {

@@ -190,7 +190,9 @@ impl Hook for Centre {
             let other = gradients.value(6)[3];
             let grad = gradients.grad_mut(index);
             let mean = grad.iter().sum::<f32>() / grad.len().max(1) as f32;
-            grad.iter_mut().for_each(|g| *g += first * other - mean / norm);
+            for g in &mut *grad {
+                *g += first * other - mean / norm;
+            }
         }
     }
 }
@@ -237,7 +239,7 @@ fn hooks_and_rules_of_one_s_own_get_what_they_ask_for() {
                 if own_hook {
                     add(Box::new(Centre));
                 }
-                add(Box::new(GradientLars::default()));
+                add(Box::<GradientLars>::default());
                 add(Box::new(GradientHardClipping::new(-0.2, 0.3)));
                 optimizer
             };

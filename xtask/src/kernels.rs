@@ -19,6 +19,9 @@ const WHEEL_HASH: &str = "sha256:210cf05005a447e29214e9ce50851e83fc5f4358df8b453
 
 const BUDGET: &str = "kernels/cu/budget.txt";
 
+/// In place of a cost, where an architecture does not have what the kernel needs.
+const NOT_COMPILED: &str = "-";
+
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Write what the kernels take into the budget, instead of comparing
@@ -58,8 +61,8 @@ struct Cost {
     occupancy: u32,
 }
 
-/// A kernel's costs, in the order of the architectures.
-type Table = BTreeMap<String, Vec<Cost>>;
+/// A kernel's costs, in the order of the architectures; none where it cannot be compiled.
+type Table = BTreeMap<String, Vec<Option<Cost>>>;
 
 /// Whether the compiler is there, or could be fetched.
 pub(crate) fn compiler() -> Result<PathBuf> {
@@ -168,10 +171,11 @@ fn read_reports(reports: &str) -> Result<Table> {
             stored == 0 && loaded == 0,
             "{kernel} on {name}: {stored} bytes of registers are spilled, and {loaded} loaded again"
         );
-        let architecture = ARCHITECTURES.iter().find(|architecture| architecture.name == *name);
-        let architecture = architecture.with_context(|| format!("no architecture `{name}`"))?;
-        let occupancy = occupancy(architecture, threads, registers, shared);
-        table.entry((*kernel).to_owned()).or_default().push(Cost { registers, shared, occupancy });
+        let place = ARCHITECTURES.iter().position(|architecture| architecture.name == *name);
+        let place = place.with_context(|| format!("no architecture `{name}`"))?;
+        let occupancy = occupancy(&ARCHITECTURES[place], threads, registers, shared);
+        let costs = table.entry((*kernel).to_owned()).or_insert_with(|| vec![None; ARCHITECTURES.len()]);
+        costs[place] = Some(Cost { registers, shared, occupancy });
     }
     Ok(table)
 }
@@ -197,6 +201,21 @@ fn excesses(table: &Table, budget: &Table) -> Vec<String> {
             continue;
         };
         for ((cost, allowed), architecture) in costs.iter().zip(allowed).zip(&ARCHITECTURES) {
+            let (cost, allowed) = match (cost, allowed) {
+                (Some(cost), Some(allowed)) => (cost, allowed),
+                (None, None) => continue,
+                (Some(_), None) => {
+                    found.push(format!("{kernel} on {}: has no budget", architecture.name));
+                    continue;
+                }
+                (None, Some(_)) => {
+                    found.push(format!(
+                        "{kernel} on {}: has a budget, and is not compiled",
+                        architecture.name
+                    ));
+                    continue;
+                }
+            };
             let mut over = |what: &str, takes: u32, has: u32, worse: bool| {
                 if worse {
                     found.push(format!("{kernel} on {}: {what} {takes}, budget {has}", architecture.name));
@@ -231,7 +250,10 @@ fn written(table: &Table) -> String {
     };
     line("# kernel", &mut ARCHITECTURES.iter().map(|architecture| architecture.name.to_owned()));
     for (kernel, costs) in table {
-        let cell = |cost: &Cost| format!("{}/{}/{}", cost.registers, cost.shared, cost.occupancy);
+        let cell = |cost: &Option<Cost>| match cost {
+            Some(cost) => format!("{}/{}/{}", cost.registers, cost.shared, cost.occupancy),
+            None => NOT_COMPILED.to_owned(),
+        };
         line(kernel, &mut costs.iter().map(cell));
     }
     text
@@ -243,13 +265,16 @@ fn read_budget(text: &str) -> Result<Table> {
         let mut words = line.split_whitespace();
         let Some(kernel) = words.next() else { continue };
         let costs = words.map(|cell| {
+            if cell == NOT_COMPILED {
+                return Ok(None);
+            }
             let numbers = cell.split('/').map(str::parse).collect::<Result<Vec<u32>, _>>();
             match numbers.as_deref() {
-                Ok(&[registers, shared, occupancy]) => Ok(Cost { registers, shared, occupancy }),
+                Ok(&[registers, shared, occupancy]) => Ok(Some(Cost { registers, shared, occupancy })),
                 _ => bail!("{BUDGET}: `{cell}` is no registers/shared/occupancy"),
             }
         });
-        let costs = costs.collect::<Result<Vec<Cost>>>()?;
+        let costs = costs.collect::<Result<Vec<Option<Cost>>>>()?;
         ensure!(costs.len() == ARCHITECTURES.len(), "{BUDGET}: {kernel} has {} columns", costs.len());
         table.insert(kernel.to_owned(), costs);
     }
@@ -301,6 +326,17 @@ mod tests {
         assert_eq!(excesses[1], "gemm_128 on sm_75: occupancy % 25, budget 50");
         assert_eq!(super::excesses(&table(127), &Table::new()), ["gemm_128: has no budget"]);
         assert_eq!(super::excesses(&Table::new(), &table(127)), ["gemm_128: has a budget, and is no kernel"]);
+    }
+
+    #[test]
+    fn a_kernel_of_one_architecture_has_one_cost() {
+        let table = read_reports(&line("sm_90a", 127, 0)).unwrap();
+        let costs = &table["gemm_128"];
+        assert!(costs[..5].iter().all(Option::is_none) && costs[5].is_some());
+        assert_eq!(read_budget(&written(&table)).unwrap(), table);
+        let everywhere = super::tests::table(127);
+        assert_eq!(excesses(&everywhere, &table)[0], "gemm_128 on sm_75: has no budget");
+        assert_eq!(excesses(&table, &everywhere)[0], "gemm_128 on sm_75: has a budget, and is not compiled");
     }
 
     #[test]

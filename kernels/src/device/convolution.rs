@@ -15,12 +15,10 @@
 use super::DeviceBackend;
 use super::call::{Parameter, Target};
 use super::driver::Address;
-use super::gemm::{self, Batch, Cut, Epilogue, Matrix, Tile};
+use super::gemm::{Batch, Cut, Epilogue, Matrix, Tile};
 use super::memory::DeviceBuffer;
 use super::phases::Phases;
-use super::source::{
-    CONVOLUTION_2D, CONVOLUTION_3D, CONVOLUTION_6D, CONVOLUTION_TF32, DEPTHWISE, GEMM, Module,
-};
+use super::source::{CONVOLUTION_2D, CONVOLUTION_3D, CONVOLUTION_6D, CONVOLUTION_TF32, DEPTHWISE, Module};
 use super::winograd::Winograd;
 use crate::cpu::ConvAlgorithm;
 use crate::error::Result;
@@ -276,7 +274,7 @@ impl DeviceBackend {
         let Some(cut) = cut else {
             return self.batch_by_blas(&batch, operands.epilogue, operands.result);
         };
-        let mut call = self.call(&GEMM, gemm::kernel(cut.tile));
+        let mut call = self.gemm_call(cut.tile);
         call.reads(rows);
         call.reads(image);
         self.batch(call, &batch, cut, operands.epilogue, operands.result, operands.workspace)

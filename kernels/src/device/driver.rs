@@ -31,6 +31,9 @@ pub(crate) trait Driver: Send + Sync {
     /// Whether its tensor cores know TF32.
     fn has_tf32(&self) -> bool;
 
+    /// Whether they read shared memory by themselves, as sm_90a's do.
+    fn has_wgmma(&self) -> bool;
+
     /// Who records, and what recordings there are.
     fn recorder(&self) -> &Recorder;
 

@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 /// The emulated device. Its memory is the process's; recordings are of whoever opened it.
 #[derive(Default)]
 pub(crate) struct Emulator {
+    /// Whether it passes for an sm_90a.
+    wgmma: bool,
     recorder: Recorder,
     lists: Mutex<Lists>,
 }
@@ -47,6 +49,12 @@ unsafe extern "C" {
     fn emulated_launch(launch: *const RawLaunch, text: *mut c_char, length: usize) -> c_int;
 }
 
+impl Emulator {
+    pub(crate) fn sm_90a() -> Self {
+        Self { wgmma: true, ..Self::default() }
+    }
+}
+
 impl Driver for Emulator {
     fn name(&self) -> String {
         "emulated GPU".to_owned()
@@ -59,6 +67,10 @@ impl Driver for Emulator {
 
     fn has_tf32(&self) -> bool {
         true
+    }
+
+    fn has_wgmma(&self) -> bool {
+        self.wgmma
     }
 
     fn recorder(&self) -> &Recorder {
@@ -314,6 +326,31 @@ mod tests {
                 "missed_shuffle",
                 "block (0, 0, 0), thread 0",
                 "missed exchange: waits in line 61 for the rest of its warp",
+            ),
+            (
+                "sums_not_waited_for",
+                "block (0, 0, 0), thread 31",
+                "unfinished: reads sums of products that were not waited for",
+            ),
+            (
+                "missing_wgmma_fence",
+                "block (0, 0, 0), thread 31",
+                "missing fence: adds to sums that were written, with no wgmma_fence since",
+            ),
+            (
+                "missing_async_fence",
+                "block (0, 0, 0), thread 31",
+                "missing fence: a product reads what thread 28 stored into shared memory, with no async_fence since",
+            ),
+            (
+                "overwritten_operand",
+                "block (0, 0, 0), thread 0",
+                "race: a product reads shared memory that thread 0 overwrote before it was waited for",
+            ),
+            (
+                "products_not_waited_for",
+                "block (0, 0, 0), thread 31",
+                "unfinished: ends before its products were waited for",
             ),
             (
                 "copy_not_waited_for",

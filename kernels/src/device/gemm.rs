@@ -4,7 +4,7 @@ use super::DeviceBackend;
 use super::call::{Call, Parameter, Target};
 use super::driver::Address;
 use super::memory::DeviceBuffer;
-use super::source::{GEMM, GEMM_1_NAIVE, GEMM_2_TILES, GEMM_3_REGISTERS};
+use super::source::{GEMM, GEMM_1_NAIVE, GEMM_2_TILES, GEMM_3_REGISTERS, GEMM_WGMMA, Module};
 use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::error::Result;
@@ -73,7 +73,7 @@ impl Epilogue {
     }
 }
 
-/// One operand: `Matrix` of cu/gemm.cu.
+/// One operand: `Matrix` of cu/gemm.cuh.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix {
@@ -97,7 +97,9 @@ impl Matrix {
             down: if side_by_side { extent } else { 1 },
             outer: 0,
             inner: 0,
-            aligned: u32::from(extent.is_multiple_of(4) && at.is_multiple_of(16)),
+            aligned: u32::from(
+                if side_by_side { extent } else { k }.is_multiple_of(4) && at.is_multiple_of(16),
+            ),
             run: 0,
             next_run: 0,
         }
@@ -128,16 +130,7 @@ pub(crate) struct Batch {
     pub(crate) counts: [u32; 2],
 }
 
-/// The kernel for a tile.
-pub(crate) fn kernel(tile: Tile) -> &'static str {
-    match tile {
-        Tile::Small => "gemm_64",
-        Tile::Large => "gemm_128",
-        Tile::Tf32 => "gemm_tf32",
-    }
-}
-
-/// `Gemm` of cu/gemm.cu.
+/// `Gemm` of cu/gemm.cuh.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Gemm {
@@ -154,7 +147,7 @@ struct Gemm {
     epilogue: Epilogue,
 }
 
-// SAFETY: as cu/gemm.cu has it.
+// SAFETY: as cu/gemm.cuh has it.
 unsafe impl Parameter for Gemm {}
 
 /// A square tile of the result, and how it is computed.
@@ -289,6 +282,17 @@ impl DeviceBackend {
         call.launch([n.div_ceil(tile), m.div_ceil(tile), 1], 256)
     }
 
+    /// The call of the kernel for a tile.
+    pub(crate) fn gemm_call(&self, tile: Tile) -> Call<'_> {
+        let (module, kernel): (&'static Module, _) = match tile {
+            Tile::Small => (&GEMM, "gemm_64"),
+            Tile::Large => (&GEMM, "gemm_128"),
+            Tile::Tf32 if self.driver.has_wgmma() => (&GEMM_WGMMA, "gemm_wgmma"),
+            Tile::Tf32 => (&GEMM, "gemm_tf32"),
+        };
+        self.call(module, kernel)
+    }
+
     /// The product, operands checked: `workspace` is as long as the plan asks for.
     pub(crate) fn product(
         &self,
@@ -308,7 +312,7 @@ impl DeviceBackend {
         };
         match plan {
             ProductPlan::Tiles(cut) => {
-                let mut call = self.call(&GEMM, kernel(cut.tile));
+                let mut call = self.gemm_call(cut.tile);
                 call.reads(a);
                 call.reads(b);
                 self.batch(call, &batch, cut, epilogue, c, workspace)

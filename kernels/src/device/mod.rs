@@ -84,6 +84,12 @@ impl DeviceBackend {
         Self::with_driver(Arc::new(emulate::Emulator::default()))
     }
 
+    /// The same with what only an sm_90a has: its way of multiplying on the tensor cores.
+    #[cfg(feature = "emulate")]
+    pub fn emulated_sm_90a() -> Result<Self> {
+        Self::with_driver(Arc::new(emulate::Emulator::sm_90a()))
+    }
+
     /// An NVIDIA GPU, counted from 0. Kernels are compiled when they are first used, and kept in the cache folder
     /// (`REBREW_CACHE`, else the system's).
     ///

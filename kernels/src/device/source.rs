@@ -7,6 +7,8 @@ pub(crate) struct Module {
     pub(crate) name: &'static str,
     /// What precedes it, by name; the device's words and the common helpers precede all.
     preludes: &'static [(&'static str, &'static str)],
+    /// The one architecture that has what it needs, if others have not.
+    only: Option<&'static str>,
     text: &'static str,
 }
 
@@ -15,7 +17,7 @@ impl Module {
     /// One whose kernels the emulator knows, and nobody else.
     #[cfg(all(test, feature = "emulate"))]
     pub(super) const fn of_kernels_elsewhere(name: &'static str) -> Self {
-        Self { name, preludes: &[], text: "" }
+        Self { name, preludes: &[], only: None, text: "" }
     }
 
     /// The file's name, for messages.
@@ -29,6 +31,11 @@ impl Module {
         let first = [ON_DEVICE, COMMON, TILES];
         let pieces = first.iter().chain(self.preludes).copied().chain([(file.as_str(), self.text)]);
         pieces.flat_map(|(name, text)| ["#line 1 \"", name, "\"\n", text, "\n"]).collect()
+    }
+
+    /// Whether it can be compiled for an architecture.
+    pub(crate) fn is_for(&self, architecture: &str) -> bool {
+        self.only.is_none_or(|only| only == architecture)
     }
 
     /// The kernels in it, with the threads of their largest block.
@@ -54,12 +61,23 @@ const RANDOM: &[(&str, &str)] = &[piece!("philox.cuh")];
 const LOOK_UP: &[(&str, &str)] = &[piece!("faults.cuh")];
 const LOSS: &[(&str, &str)] = &[piece!("faults.cuh"), piece!("losses.cuh")];
 const UPDATES: &[(&str, &str)] = &[piece!("update.cuh")];
+const GEMM_PARTS: &[(&str, &str)] = &[piece!("gemm.cuh")];
+
+macro_rules! only {
+    () => {
+        None
+    };
+    ($architecture:literal) => {
+        Some($architecture)
+    };
+}
 
 macro_rules! modules {
-    ($($constant:ident = $name:literal, $preludes:expr;)*) => {
+    ($($constant:ident = $name:literal, $preludes:expr $(, only $only:literal)?;)*) => {
         $(pub(crate) static $constant: Module = Module {
             name: $name,
             preludes: $preludes,
+            only: only!($($only)?),
             text: include_str!(concat!("../../cu/", $name, ".cu")),
         };)*
 
@@ -83,10 +101,11 @@ modules! {
     DROPOUT = "dropout", RANDOM;
     ELTWISE = "eltwise", &[];
     EMBED = "embed", LOOK_UP;
-    GEMM = "gemm", &[];
+    GEMM = "gemm", GEMM_PARTS;
     GEMM_1_NAIVE = "gemm_1_naive", &[];
     GEMM_2_TILES = "gemm_2_tiles", &[];
     GEMM_3_REGISTERS = "gemm_3_registers", &[];
+    GEMM_WGMMA = "gemm_wgmma", GEMM_PARTS, only "sm_90a";
     IM2COL = "im2col", &[];
     LABEL_LOSS = "label_loss", LOSS;
     LOSS_TOTAL = "loss_total", LOSS;

@@ -3,9 +3,9 @@
 use super::DeviceBackend;
 use super::call::{Parameter, Target};
 use super::convolution::{Operands, Pass};
-use super::gemm::{self, Batch, Cut, Epilogue, Matrix};
+use super::gemm::{Batch, Cut, Epilogue, Matrix};
 use super::memory::DeviceBuffer;
-use super::source::{GEMM, WINOGRAD};
+use super::source::WINOGRAD;
 use crate::cpu::ConvAlgorithm;
 use crate::error::Result;
 use crate::geometry::ConvGeometry;
@@ -172,7 +172,7 @@ impl DeviceBackend {
             if winograd.by_blas {
                 self.batch_by_blas(&products, Epilogue::adding(false), &product_at)?;
             } else {
-                let mut call = self.call(&GEMM, gemm::kernel(winograd.cut.tile));
+                let mut call = self.gemm_call(winograd.cut.tile);
                 call.reads(operands.rows);
                 let cut = winograd.cut.with_columns(columns as usize);
                 self.batch(call, &products, &cut, Epilogue::adding(false), &product_at, operands.workspace)?;

@@ -48,8 +48,9 @@ fn every_version_of_the_product_gives_the_same() {
 #[test]
 fn products_on_tensor_cores_round_their_factors_and_nothing_else() {
     for device in tf32_devices() {
-        for (m, n, k) in [(130, 140, 70), (65, 300, 1100)] {
-            for (transpose_a, transpose_b) in [(false, false), (true, true)] {
+        // Sums that are shorter than a slice, fetched by fours or not, and cut into parts.
+        for (m, n, k) in [(130, 140, 70), (65, 300, 1100), (128, 256, 64), (200, 67, 3), (65, 65, 1)] {
+            for (transpose_a, transpose_b) in [(false, false), (true, true), (true, false), (false, true)] {
                 let geometry = GemmGeometry { transpose_a, transpose_b, ..GemmGeometry::new(m, n, k) };
                 let [m, n, k] = [m, n, k].map(|extent| extent as usize);
                 let (a, b) = (numbers(3, m * k), numbers(4, k * n));
@@ -76,6 +77,8 @@ fn convolutions_on_tensor_cores_are_near_those_of_the_processor() {
     for geometry in [
         ConvGeometry::new(2, [24, 160], &[9, 9], &[3, 3]).with_pad(&[1, 1]).with_group(2),
         ConvGeometry::new(3, [80, 70], &[13, 11], &[3, 5]).with_stride(&[2, 2]).with_dilation(&[1, 2]),
+        ConvGeometry::new(2, [144, 160], &[16, 8], &[1, 1]).with_group(2),
+        ConvGeometry::new(3, [70, 80], &[9, 7], &[1, 1]),
     ] {
         let pixels = |extents: [u32; 6]| extents.iter().map(|&extent| extent as usize).product::<usize>();
         let taps = pixels(geometry.kernel);
@@ -276,7 +279,10 @@ fn memory_of_another_device_is_refused() {
     }
 }
 
-/// The same devices with TF32.
+/// The same devices with TF32, and an emulated sm_90a.
 fn tf32_devices() -> Vec<DeviceBackend> {
-    open_devices().into_iter().map(|device| device.with_math(MathMode::Tf32)).collect()
+    let devices = open_devices().into_iter();
+    #[cfg(feature = "emulate")]
+    let devices = devices.chain([DeviceBackend::emulated_sm_90a().unwrap()]);
+    devices.map(|device| device.with_math(MathMode::Tf32)).collect()
 }

@@ -30,11 +30,11 @@ pub struct KernelReport {
     pub spilled: [u32; 2],
 }
 
-/// Compiles every kernel for an architecture such as `sm_80`, and says what each takes.
+/// Compiles every kernel that there is for an architecture such as `sm_80`, and says what each takes.
 pub fn compile_reports(architecture: &str) -> Result<Vec<KernelReport>> {
     check().map_err(|what| Error::Device { device: "NVRTC".to_owned(), what })?;
     let mut reports = Vec::new();
-    for module in MODULES {
+    for module in MODULES.iter().filter(|module| module.is_for(architecture)) {
         let kernels: Vec<(&str, u32)> = module.kernels().collect();
         let first = kernels.first().map_or("", |&(kernel, _)| kernel);
         let compiled = compile(module, architecture).map_err(|what| Error::Kernel {

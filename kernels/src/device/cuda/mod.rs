@@ -125,7 +125,7 @@ impl Cuda {
         Ok(Self {
             number,
             name,
-            architecture: format!("sm_{major}{minor}"),
+            architecture: architecture(major, minor),
             multiprocessors: multiprocessors as u32,
             recorder: Recorder::default(),
             graphs: Mutex::default(),
@@ -186,6 +186,10 @@ impl Driver for Cuda {
 
     fn has_tf32(&self) -> bool {
         self.architecture != "sm_75"
+    }
+
+    fn has_wgmma(&self) -> bool {
+        self.architecture == "sm_90a"
     }
 
     fn recorder(&self) -> &Recorder {
@@ -351,6 +355,12 @@ impl std::fmt::Display for Version {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What kernels are compiled for. Of compute capability 9.0 also what later ones do not have.
+fn architecture(major: i32, minor: i32) -> String {
+    let only_here = if (major, minor) == (9, 0) { "a" } else { "" };
+    format!("sm_{major}{minor}{only_here}")
 }
 
 fn named(number: u32) -> String {
