@@ -190,7 +190,7 @@ impl Hook for Centre {
             let other = gradients.value(6)[3];
             let grad = gradients.grad_mut(index);
             let mean = grad.iter().sum::<f32>() / grad.len().max(1) as f32;
-            for g in &mut *grad {
+            for g in grad {
                 *g += first * other - mean / norm;
             }
         }

@@ -123,7 +123,9 @@ fn halve(trainer: &mut Trainer<'_>, layer: &str) {
         unreachable!("{layer}")
     };
     let mut values = trainee.param(place).unwrap();
-    values.iter_mut().for_each(|value| *value *= 0.5);
+    for value in &mut values {
+        *value *= 0.5;
+    }
     trainee.set_param(place, &values).unwrap();
 }
 

@@ -17,19 +17,19 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "c" bottom: "y" top: "loss" }
 #[test]
 fn gradients_that_are_used_up_make_room() {
     let cpu = CpuBackend::new(1).unwrap();
-    let memory = trainee(&cpu, CHAIN, TrainingOptions::default()).memory();
+    let memory = trainee(&cpu, CHAIN, &TrainingOptions::default()).memory();
     // The loss's and those of both inputs stay; c's is free for a's when b's is computed.
     let stay = 1 + 16 + 8;
     assert_eq!(memory.blob_gradients_apart, stay + 12 + 20 + 8);
     assert_eq!(memory.blob_gradients, stay + 20 + 12);
     // Of a given one, its own, and the layer behind its gradient begins anew.
     let given = TrainingOptions { given: vec!["b".to_owned()], ..TrainingOptions::default() };
-    let memory = trainee(&cpu, CHAIN, given).memory();
+    let memory = trainee(&cpu, CHAIN, &given).memory();
     assert_eq!(memory.blob_gradients, stay + 20 + 12);
     // Nothing is computed below what learns.
     let frozen = TrainingOptions { frozen: vec!["a".to_owned()], ..TrainingOptions::default() };
     let text = CHAIN.replace("force_backward: true", "");
-    let memory = trainee(&cpu, &text, frozen).memory();
+    let memory = trainee(&cpu, &text, &frozen).memory();
     assert_eq!((memory.blob_gradients, memory.blob_gradients_apart), (1 + 8 + 20, 1 + 8 + 20));
 }
 
@@ -40,7 +40,7 @@ fn gradients_are_those_of_memory_of_their_own() {
     let given: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
     let apart = TrainingOptions { given: given.clone(), ..TrainingOptions::default() };
     let [shared, apart] = [TrainingOptions::default(), apart].map(|options| {
-        let mut trainee = trainee(&cpu, CHAIN, options.clone());
+        let mut trainee = trainee(&cpu, CHAIN, &options);
         let values: Vec<f32> = (0..16).map(|at| at as f32 / 8.0 - 1.0).collect();
         trainee.set_input("x", &values).unwrap();
         trainee.set_input("y", &values[..8]).unwrap();
@@ -58,9 +58,9 @@ fn gradients_are_those_of_memory_of_their_own() {
     assert_eq!(shared, apart);
 }
 
-fn trainee<'b>(backend: &'b dyn Backend, net: &str, options: TrainingOptions) -> Trainee<'b> {
+fn trainee<'b>(backend: &'b dyn Backend, net: &str, options: &TrainingOptions) -> Trainee<'b> {
     let text = Storage::from_vec("net", net.as_bytes().to_vec());
     let (definition, _) = text::parse_net(&text, text::Options::default()).unwrap();
     let state = NetState { phase: Some(Phase::Train.into()), ..NetState::default() };
-    Network::new(definition, &state).unwrap().trainee(backend, &options).unwrap()
+    Network::new(definition, &state).unwrap().trainee(backend, options).unwrap()
 }
