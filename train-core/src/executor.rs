@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::layers::{self, Frame, Make, Operation};
 use crate::params::Params;
 use crate::plan::{Options, Plan, Step, ValueId};
+use crate::replay::Replay;
 
 /// A net made ready on a backend: weights packed, memory allocated. A forward pass allocates nothing.
 pub struct Executor<'b> {
@@ -26,6 +27,8 @@ pub struct Executor<'b> {
     passes: u64,
     /// The same where operations read it.
     clock: Buffer,
+    /// What a pass launches on a device; none where passes are never the same.
+    replay: Option<Replay>,
 }
 
 /// One step of a pass: a layer that computes something, with those that are computed along with it.
@@ -84,6 +87,7 @@ impl<'b> Executor<'b> {
         let lens: Vec<usize> = plan.storages.iter().copied().chain([workspace]).collect();
         let mut buffers = backend.allocate_all(&lens)?;
         let Some(workspace) = buffers.pop() else { unreachable!("one a length") };
+        let is_steady = operations.iter().all(|step| step.operation.is_steady());
         let mut executor = Self {
             backend,
             operations,
@@ -94,6 +98,7 @@ impl<'b> Executor<'b> {
             plan,
             passes: 0,
             clock: backend.allocate(CLOCK_LEN)?,
+            replay: is_steady.then(Replay::default),
         };
         executor.run_constants(constants)?;
         Ok(executor)
@@ -147,17 +152,28 @@ impl<'b> Executor<'b> {
         Ok(self.backend.write(in_place(&mut self.buffers, storage), 0, values)?)
     }
 
-    /// Runs the net once.
+    /// Runs the net once. On a device, what a pass launches is recorded in the second one, and replayed from there on.
     ///
     /// # Errors
     /// [`Error::Layer`] for values that a layer cannot work on, such as an index that names no row.
     pub fn forward(&mut self) -> Result<()> {
-        let mut outcome = Ok(());
         let backend = self.backend;
         backend.write(&mut self.clock, 0, &clock(self.passes))?;
-        backend.enter(&mut || outcome = (0..self.operations.len()).try_for_each(|at| self.step(at)));
+        let outcome = match self.replay.take() {
+            Some(mut replay) => {
+                let outcome = replay.run(backend, &mut |_| self.pass());
+                self.replay = Some(replay);
+                outcome
+            }
+            None => self.pass(),
+        };
         self.passes += 1;
         outcome
+    }
+
+    /// Whether passes are replayed from a recording, on a device.
+    pub fn is_recorded(&self) -> bool {
+        self.replay.as_ref().is_some_and(Replay::is_recorded)
     }
 
     /// Runs the net once and tells of each step, by its place in [`Executor::steps`], how long it took.
@@ -245,6 +261,13 @@ impl<'b> Executor<'b> {
             })?;
         }
         Ok(())
+    }
+
+    fn pass(&mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        let backend = self.backend;
+        backend.enter(&mut || outcome = (0..self.operations.len()).try_for_each(|at| self.step(at)));
+        outcome
     }
 
     fn step(&mut self, at: usize) -> Result<()> {

@@ -1,11 +1,11 @@
-//! Steps that are replayed on the emulated GPU have the bits of steps whose kernels are launched one by one.
+//! Steps and passes that are replayed on the emulated GPU have the bits of steps whose kernels are launched one by one.
 
 use caffe_proto::proto::{NetState, Phase, SolverParameter};
 use caffe_proto::{Storage, text};
 use kernels::{Backend, Device};
 use train_core::hooks::{Freeze, Until};
 use train_core::optim::Solver;
-use train_core::{Network, Trainer, TrainingOptions};
+use train_core::{Network, Options, Trainer, TrainingOptions};
 
 /// Convolutions that pack their weights in both directions (Winograd and plain, in groups), chance, statistics, and a blob
 /// that two layers read.
@@ -82,12 +82,25 @@ layer { name: "loss""#;
     assert_ne!(found[0], found[1]);
 }
 
+#[test]
+fn replayed_inference_has_the_bits_of_a_first_pass() {
+    let device = kernels::open(Device::Emulated, 1).unwrap();
+    let network = network(NET, Phase::Test);
+    let mut executor = network.executor(&*device, &Options::default()).unwrap();
+    for seed in 0..4 {
+        let x = pattern(2 * 3 * 81, seed);
+        let inputs = [("x", x.as_slice()), ("y", &[0.0, 3.0])];
+        let replayed = executor.run(&inputs).unwrap();
+        assert_eq!(executor.is_recorded(), seed > 0);
+        let mut other = network.executor(&*device, &Options::default()).unwrap();
+        assert_eq!(replayed, other.run(&inputs).unwrap(), "pass {seed}");
+        assert!(!other.is_recorded());
+    }
+}
+
 /// c1 learns from the sixth iteration on.
 fn trainer<'b>(backend: &'b dyn Backend, net: &str, unrecorded: bool, iter_size: i32) -> Trainer<'b> {
-    let text = Storage::from_vec("net", net.as_bytes().to_vec());
-    let (definition, _) = text::parse_net(&text, text::Options::default()).unwrap();
-    let state = NetState { phase: Some(Phase::Train.into()), ..NetState::default() };
-    let network = Network::new(definition, &state).unwrap();
+    let network = network(net, Phase::Train);
     let options = TrainingOptions { unrecorded, ..TrainingOptions::default() };
     let trainee = network.trainee(backend, &options).unwrap();
     let parameter = SolverParameter {
@@ -103,6 +116,13 @@ fn trainer<'b>(backend: &'b dyn Backend, net: &str, unrecorded: bool, iter_size:
     let freeze = Freeze::layers(["c1"]).until(Until::Iteration(5));
     solver.optimizer_mut().add_hook(freeze).unwrap();
     Trainer::new(trainee, solver).unwrap()
+}
+
+fn network(net: &str, phase: Phase) -> Network {
+    let text = Storage::from_vec("net", net.as_bytes().to_vec());
+    let (definition, _) = text::parse_net(&text, text::Options::default()).unwrap();
+    let state = NetState { phase: Some(phase.into()), ..NetState::default() };
+    Network::new(definition, &state).unwrap()
 }
 
 fn step(trainer: &mut Trainer<'_>, iteration: u32) -> (u64, u32, Vec<String>) {
