@@ -141,6 +141,7 @@ pub(crate) fn json(comparison: &Comparison) -> Value {
             "over": difference.over,
             "max_abs": number(difference.max_abs),
             "max_rel": number(difference.max_rel),
+            "largest": number(difference.largest),
             "lifted": difference.lifted,
         })
     });

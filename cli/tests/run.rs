@@ -276,21 +276,26 @@ fn what_is_missing_is_named() {
 fn a_gpu_that_is_not_there_is_an_error() {
     let scratch = Scratch::new();
     let (definition, weights) = fashion();
-    let output = scratch.run(&[
-        "run",
-        &definition,
-        "-w",
-        &weights,
-        "--random-input",
-        "-o",
-        "out.npz",
-        "--device",
-        "cuda:77",
-    ]);
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{told}");
-    assert!(told.starts_with("rebrew: --device cuda:77: cannot use CUDA device 77: "), "{told}");
-    assert!(!scratch.path("out.npz").exists());
+    let solver = testdata("train/sgd/ours.prototxt");
+    let images = testdata("fashion/t10k-sample-images-idx3-ubyte.gz");
+    let boot = testdata("classify/boot.png");
+    for command in [
+        &["run", &definition, "-w", &weights, "--random-input", "-o", "out.npz"][..],
+        &["finetune", &definition, "-w", &weights, "--data", &images, "-o", "out"],
+        &["train", &solver],
+        &["classify", &definition, "-w", &weights, &boot],
+        &["verify", &weights, &weights, "--definition", &definition],
+    ] {
+        let output = scratch.run(&[command, &["--device", "cuda:77"]].concat());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{told}");
+        assert!(told.starts_with("rebrew: --device cuda:77: cannot use CUDA device 77: "), "{told}");
+        // Without a driver, or with fewer than 78 devices.
+        let why =
+            ["there is no libcuda: NVIDIA's driver is not installed", " devices, counted from 0", "NVRTC"];
+        assert!(why.iter().any(|why| told.contains(why)), "{told}");
+        assert!(!scratch.path("out.npz").exists() && !scratch.path("out").exists());
+    }
 }
 
 #[cfg(feature = "emulate")]

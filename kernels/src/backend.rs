@@ -75,6 +75,9 @@ pub trait Backend: Send + Sync {
     /// The device, in words.
     fn name(&self) -> String;
 
+    /// What decides the bits of results, in words: backends that say the same compute the same.
+    fn arithmetic(&self) -> String;
+
     /// `len` zeros.
     fn allocate(&self, len: usize) -> Result<Buffer>;
 

@@ -44,6 +44,8 @@ pub struct Difference {
     pub max_abs: f64,
     /// The largest |a − b| / |b|; infinite where b is zero and a is not.
     pub max_rel: f64,
+    /// The largest |b| that is a number and finite: what `max_abs` is a part of.
+    pub largest: f64,
     /// What was done before the values could be compared.
     pub lifted: Option<&'static str>,
 }
@@ -203,8 +205,15 @@ fn differences(
     tolerance: Tolerance,
     advance: &mut dyn FnMut(u64),
 ) -> Result<Difference, Error> {
-    let mut found =
-        Difference { name: String::new(), count: 0, over: 0, max_abs: 0.0, max_rel: 0.0, lifted: None };
+    let mut found = Difference {
+        name: String::new(),
+        count: 0,
+        over: 0,
+        max_abs: 0.0,
+        max_rel: 0.0,
+        largest: 0.0,
+        lifted: None,
+    };
     // Both sides are read in order, each at its own pace: one in a thread of its own, a few pieces ahead.
     thread::scope(|scope| {
         let (send, receive) = sync_channel::<Vec<u8>>(4);
@@ -256,6 +265,9 @@ impl Pieces {
 }
 
 fn note(found: &mut Difference, a: f64, b: f64, tolerance: Tolerance) {
+    if b.is_finite() {
+        found.largest = found.largest.max(b.abs());
+    }
     // Equal infinities are equal, though their difference is not a number.
     if a.partial_cmp(&b) == Some(Ordering::Equal) || (a.is_nan() && b.is_nan()) {
         return;
@@ -293,8 +305,8 @@ mod tests {
         let comparison = compare(&a, &b, Tolerance::default(), &mut |_, _| ()).unwrap();
         let difference = &comparison.compared[0];
         assert_eq!(
-            (difference.count, difference.over, difference.max_abs, difference.max_rel),
-            (3, 1, 0.5, 0.2)
+            (difference.count, difference.over, difference.max_abs, difference.max_rel, difference.largest),
+            (3, 1, 0.5, 0.2, 2.5)
         );
         assert_eq!(
             (&comparison.only_first[..], &comparison.only_second[..]),

@@ -10,6 +10,7 @@ mod kill;
 mod machine;
 mod measure;
 mod model;
+mod models;
 mod peers;
 mod test;
 mod venv;

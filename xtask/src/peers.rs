@@ -4,7 +4,6 @@
 //! Runtime, and training with real Caffe. The programs are installed by `venv.rs`; what they load is dumped and compared by `live_*.py` of testdata/gen.
 
 mod forward;
-mod models;
 mod train;
 
 use std::fs;
@@ -16,7 +15,7 @@ use std::thread;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use self::models::{Model, is_hdf5};
+use crate::models::{self, Model, is_hdf5};
 use crate::venv::{Program, Python};
 use crate::workspace;
 
@@ -44,7 +43,7 @@ enum Part {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let models = models::find(arguments)?;
+    let models = models::find(arguments.models.as_deref(), &arguments.only)?;
     if models.is_empty() {
         bail!("no model to compare");
     }

@@ -36,18 +36,17 @@ pub(crate) fn run(arguments: &Arguments, quiet: bool) -> Result<Answer, Failure>
         threads: arguments.device.threads(),
         snapshot_every: arguments.snapshot_every,
     };
+    let backend = arguments.device.open()?;
     let definition = inputs::definition(arguments, quiet)?;
     let request = inputs::request(arguments, &definition, quiet)?;
     let prepared = prepare(&request)?;
     notes::print(&prepared.notes, quiet);
-    let backend = arguments.device.open()?;
     let settings = Settings {
         command: std::env::args().collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: clock::text(SystemTime::now()),
         definition: arguments.definition.display().to_string(),
         weights: arguments.weights.as_ref().map(|path| path.display().to_string()),
-        device: "cpu".to_owned(),
         algorithms: arguments.device.algorithms(),
         thaw: arguments.thaw(),
         ..Settings::default()

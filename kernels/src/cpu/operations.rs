@@ -45,6 +45,10 @@ impl Backend for CpuBackend {
         format!("CPU, {:?}, {} threads", self.isa(), self.threads())
     }
 
+    fn arithmetic(&self) -> String {
+        format!("{}, {:?}", std::env::consts::ARCH, self.isa())
+    }
+
     fn allocate(&self, len: usize) -> Result<Buffer> {
         HostBuffer::zeroed(len).map(Buffer::Host)
     }

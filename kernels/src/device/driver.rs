@@ -25,6 +25,9 @@ pub(crate) trait Driver: Send + Sync {
     /// The device, in words.
     fn name(&self) -> String;
 
+    /// Its kind, in words: devices of one model compute the same bits.
+    fn model(&self) -> String;
+
     /// How many blocks run side by side, in the least.
     fn multiprocessors(&self) -> u32;
 

@@ -60,6 +60,10 @@ impl Driver for Emulator {
         "emulated GPU".to_owned()
     }
 
+    fn model(&self) -> String {
+        self.name()
+    }
+
     /// Few, so that small sums are cut into parts as large ones are on a GPU.
     fn multiprocessors(&self) -> u32 {
         4

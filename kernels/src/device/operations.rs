@@ -40,6 +40,11 @@ impl Backend for DeviceBackend {
         self.driver.name()
     }
 
+    fn arithmetic(&self) -> String {
+        let model = self.driver.model();
+        if self.uses_tf32() { format!("{model}, TF32") } else { model }
+    }
+
     fn allocate(&self, len: usize) -> Result<Buffer> {
         DeviceBuffer::zeroed(&self.driver, len).map(Buffer::Device)
     }

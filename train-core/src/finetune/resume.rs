@@ -16,6 +16,7 @@ pub(super) fn check(old: &Settings, new: &Settings) -> Result<()> {
     let of = |settings: &Settings| {
         [
             ("--seed", settings.seed.to_string()),
+            ("the device's arithmetic", settings.arithmetic.clone()),
             ("--batch-size", settings.batch_size.to_string()),
             ("--deterministic, or how algorithms are chosen,", settings.algorithms.clone()),
             ("--optimizer, with its rate and hooks,", settings.optimizer.clone()),

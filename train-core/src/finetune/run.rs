@@ -95,6 +95,8 @@ impl<'r, 'b> Finetune<'r, 'b> {
         let sets = &prepared.sets;
         let first_convolution = keep::first_convolution(network.net());
         let settings = Settings {
+            device: backend.name(),
+            arithmetic: backend.arithmetic(),
             seed: options.seed,
             epochs: options.epochs,
             batch_size: options.batch_size as u64,

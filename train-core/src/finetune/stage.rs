@@ -251,7 +251,7 @@ fn kept(
     if options.cache == CacheMode::Off || start.is_cached == Some(false) {
         return Ok(Err("--cache-features off".to_owned()));
     }
-    let fingerprint = fingerprint(split, start.current)?;
+    let fingerprint = fingerprint(split, start.current, ground.backend)?;
     let of = |views: &Views, set: Fingerprint| {
         let mut print = fingerprint;
         print.add(&set.bytes());
@@ -313,11 +313,11 @@ fn fits_in_memory(bytes: u64) -> bool {
     bytes <= free.map_or(1 << 28, |kilobytes| kilobytes * 1024 / 4)
 }
 
-/// Tells the frozen part and its weights from others.
-fn fingerprint(split: &Split, parameters: &Model) -> Result<Fingerprint> {
+/// Tells the frozen part, its weights and what it is computed on from others.
+fn fingerprint(split: &Split, parameters: &Model, backend: &dyn Backend) -> Result<Fingerprint> {
     let mut print = Fingerprint::default();
     print.add(env!("CARGO_PKG_VERSION").as_bytes());
-    print.add(std::env::consts::ARCH.as_bytes());
+    print.add(backend.arithmetic().as_bytes());
     if let Some(definition) = &split.prefix {
         print.add(text::print(definition).as_bytes());
     }

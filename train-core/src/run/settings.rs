@@ -20,8 +20,10 @@ pub struct Settings {
     pub definition: String,
     /// The weights that training began with: a file; none from scratch.
     pub weights: Option<String>,
-    /// What it was computed on, as in `cpu`.
+    /// What it was computed on, in words.
     pub device: String,
+    /// What decides the bits of that device's results.
+    pub arithmetic: String,
     /// How a device's algorithms were chosen: `measured` or `by sizes`; nothing on the processor, which has no choice.
     pub algorithms: String,
     /// What all that is random came from.

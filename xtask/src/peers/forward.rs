@@ -8,8 +8,8 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 
-use super::models::{Model, is_hdf5};
 use super::{Answer, Comparison, answer};
+use crate::models::{Model, is_hdf5};
 use crate::venv::Python;
 
 /// The programs to compare with, beside real Caffe.

@@ -177,7 +177,11 @@ impl Cuda {
 
 impl Driver for Cuda {
     fn name(&self) -> String {
-        format!("CUDA device {}, {}, {}", self.number, self.name, self.architecture)
+        format!("CUDA device {}, {}", self.number, self.model())
+    }
+
+    fn model(&self) -> String {
+        format!("{}, {}", self.name, self.architecture)
     }
 
     fn multiprocessors(&self) -> u32 {

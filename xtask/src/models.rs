@@ -5,31 +5,30 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::Arguments;
 use crate::workspace;
 
 /// The folders of testdata whose models are always compared.
 const BUNDLED: [&str; 2] = ["testdata/fashion", "testdata/chainer"];
 
 /// A weight file and the definitions that go with it, all as good as each other.
-pub(super) struct Model {
-    pub(super) name: String,
-    pub(super) weights: PathBuf,
-    pub(super) definitions: Vec<PathBuf>,
+pub(crate) struct Model {
+    pub(crate) name: String,
+    pub(crate) weights: PathBuf,
+    pub(crate) definitions: Vec<PathBuf>,
 }
 
 impl Model {
-    pub(super) fn definition(&self) -> Option<&Path> {
+    pub(crate) fn definition(&self) -> Option<&Path> {
         self.definitions.first().map(PathBuf::as_path)
     }
 }
 
 /// The bundled models, and those of the folder that was named.
-pub(super) fn find(arguments: &Arguments) -> Result<Vec<Model>> {
+pub(crate) fn find(folder: Option<&Path>, only: &[String]) -> Result<Vec<Model>> {
     let mut folders = BUNDLED.map(|folder| workspace::root().join(folder)).to_vec();
-    if let Some(folder) = &arguments.models {
+    if let Some(folder) = folder {
         let inside = files_of(folder)?.into_iter().filter(|path| path.is_dir());
-        folders.push(folder.clone());
+        folders.push(folder.to_path_buf());
         folders.extend(inside);
     }
     let mut models = Vec::new();
@@ -43,7 +42,7 @@ pub(super) fn find(arguments: &Arguments) -> Result<Vec<Model>> {
         }
     }
     let wanted = |text: &String, model: &Model| model.weights.to_string_lossy().contains(text.as_str());
-    models.retain(|model| arguments.only.is_empty() || arguments.only.iter().any(|text| wanted(text, model)));
+    models.retain(|model| only.is_empty() || only.iter().any(|text| wanted(text, model)));
     Ok(models)
 }
 
@@ -59,7 +58,7 @@ fn file_name(path: &Path) -> String {
 }
 
 /// Whether a weight file is one of HDF5: real Caffe's holds blobs alone, and needs a definition beside it.
-pub(super) fn is_hdf5(path: &Path) -> bool {
+pub(crate) fn is_hdf5(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "h5")
 }
 
