@@ -4,6 +4,7 @@
 
 mod bench;
 mod convert;
+mod devices;
 mod fuzz;
 mod kernels;
 mod kill;
@@ -43,6 +44,8 @@ enum Task {
     Kill(kill::Arguments),
     /// Compile the CUDA kernels for every architecture, and compare what they take with their budget
     Kernels(kernels::Arguments),
+    /// Run and fine-tune whole models on a GPU or its emulation, and compare with the processor
+    Devices(devices::Arguments),
     /// Run every fuzz target for a while
     Fuzz(fuzz::Arguments),
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Bench(benchmark) => bench::run(&benchmark),
         Task::Kill(arguments) => kill::run(&arguments),
         Task::Kernels(arguments) => kernels::run(&arguments),
+        Task::Devices(arguments) => devices::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
     };
     result.unwrap_or_else(|error| {

@@ -46,6 +46,33 @@ pub(crate) fn find(folder: Option<&Path>, only: &[String]) -> Result<Vec<Model>>
     Ok(models)
 }
 
+/// Definitions of nets that no weights lie beside, in the folders in `folder`. Training nets and solvers are left out: they
+/// belong to others.
+pub(crate) fn without_weights(folder: Option<&Path>) -> Result<Vec<Model>> {
+    let mut models = Vec::new();
+    let Some(folder) = folder else { return Ok(models) };
+    for folder in files_of(folder)?.into_iter().filter(|path| path.is_dir()) {
+        let files = files_of(&folder)?;
+        let weights: Vec<_> = files.iter().filter(|path| stem(path).is_some()).collect();
+        let taken: Vec<_> = weights.iter().flat_map(|weights| definitions(weights, &files)).collect();
+        for path in files.iter().filter(|path| !taken.contains(path)) {
+            let name = file_name(path);
+            let is_net =
+                name.ends_with(".prototxt") && !["solver", "train"].iter().any(|word| name.contains(word));
+            if is_net {
+                let title = folder.file_name().unwrap_or_default().display();
+                let path = std::path::absolute(path)?;
+                models.push(Model {
+                    name: format!("{title}/{name}"),
+                    weights: path.clone(),
+                    definitions: vec![path],
+                });
+            }
+        }
+    }
+    Ok(models)
+}
+
 fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;

@@ -46,20 +46,39 @@ pub(crate) fn metadata() -> Result<Value> {
 ///
 /// Quietly: cargo then says nothing but errors and warnings.
 pub(crate) fn build_rebrew(quiet: bool) -> Result<PathBuf> {
+    build_rebrew_with(&[], quiet)
+}
+
+/// The same with these features.
+pub(crate) fn build_rebrew_with(features: &[&str], quiet: bool) -> Result<PathBuf> {
     match env::var_os("REBREW_BINARY") {
         Some(binary) => Ok(binary.into()),
-        None => build("rebrew", "--bin", "rebrew", quiet),
+        None => build_with("rebrew", "--bin", "rebrew", features, quiet),
     }
 }
 
 /// Builds a program of a package in the release profile, a `--bin` or an `--example`, and returns its path.
 pub(crate) fn build(package: &str, kind: &str, name: &str, quiet: bool) -> Result<PathBuf> {
+    build_with(package, kind, name, &[], quiet)
+}
+
+/// The same, or a `--test` or `--bench`, with these features.
+pub(crate) fn build_with(
+    package: &str,
+    kind: &str,
+    name: &str,
+    features: &[&str],
+    quiet: bool,
+) -> Result<PathBuf> {
     let mut command = Command::new(cargo());
     command
         .args(["build", "--release", "--package", package, kind, name])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(root())
         .stderr(Stdio::inherit());
+    if !features.is_empty() {
+        command.arg(format!("--features={}", features.join(",")));
+    }
     if quiet {
         command.arg("--quiet");
     }

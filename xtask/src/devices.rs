@@ -1,0 +1,290 @@
+//! `cargo xtask devices`: whole models on a device beside the processor, passes and fine-tuning.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::models::{self, Model};
+use crate::workspace;
+
+/// The most by which a value may differ, as a part of its array's largest.
+const TOLERANCE: f64 = 1e-4;
+
+/// What counts as no difference. The gradient of a bias in front of a BatchNorm that learns is zero; what is computed of it is
+/// rounding, and may be all that such a bias holds.
+const ROUNDING: f64 = 1e-8;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A folder of folders of models, beside the bundled ones
+    #[arg(long)]
+    models: Option<PathBuf>,
+    /// Only the models whose path contains this text
+    #[arg(long)]
+    only: Vec<String>,
+    /// What is compared with the processor, as `rebrew --device` takes it: emulate, cuda or cuda:N
+    #[arg(long, default_value = "emulate")]
+    device: String,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let mut models = models::find(arguments.models.as_deref(), &arguments.only)?;
+    if arguments.only.is_empty() {
+        models.extend(models::without_weights(arguments.models.as_deref())?);
+    }
+    let rebrew = workspace::build_rebrew_with(&["rebrew/cuda", "rebrew/emulate"], false)?;
+    let folder = workspace::cache()?.join(format!("devices/live-{}", std::process::id()));
+    let side_by_side = SideBySide { rebrew, device: arguments.device.clone(), folder };
+    let outcome = side_by_side.run_all(&models);
+    let _ = fs::remove_dir_all(&side_by_side.folder);
+    Ok(if outcome? == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A program, the device that it is to use, and a folder for what it makes.
+struct SideBySide {
+    rebrew: PathBuf,
+    device: String,
+    folder: PathBuf,
+}
+
+/// How a device's results compare with the processor's.
+#[derive(Debug, PartialEq)]
+enum Cell {
+    /// How many arrays, and the worst difference as a part of an array's largest value.
+    Close {
+        arrays: usize,
+        worst: f64,
+    },
+    /// The processor cannot do it either, and why.
+    Aside(String),
+    Different(String),
+}
+
+/// What a run of the program said: nothing, or why it failed.
+type Said = std::result::Result<(), String>;
+
+impl SideBySide {
+    /// Compares the models one by one, and prints a table; returns how many results differ.
+    fn run_all(&self, models: &[Model]) -> Result<usize> {
+        let images = self.folder.join("images");
+        for (class, image) in [("one", "scene.png"), ("other", "boot.png")] {
+            let class = images.join(class);
+            fs::create_dir_all(&class).with_context(|| format!("cannot make {}", class.display()))?;
+            fs::copy(workspace::root().join("testdata/classify").join(image), class.join(image))?;
+        }
+        let mut rows = Vec::new();
+        for model in models {
+            let own = [model.weights.clone()];
+            let definitions = if model.definitions.is_empty() { &own[..] } else { &model.definitions };
+            for definition in definitions {
+                let mut name = model.name.clone();
+                if definitions.len() > 1 {
+                    name = format!("{name}, {}", definition.file_name().unwrap_or_default().display());
+                }
+                let weights = (model.weights != *definition).then_some(&*model.weights);
+                let passes = self.passes(definition, weights)?;
+                let steps = self.steps(definition, weights, &images)?;
+                eprintln!("{name}: {passes}; fine-tuned: {steps}");
+                rows.push((name, passes, steps));
+            }
+        }
+        Ok(print(&self.device, &rows))
+    }
+
+    /// Passes of the net as it runs, and with nothing fused, which keeps every blob.
+    fn passes(&self, definition: &Path, weights: Option<&Path>) -> Result<Cell> {
+        let mut cells = Vec::new();
+        for keep in [None, Some("--all-blobs")] {
+            let outputs = ["cpu.npz", "device.npz"].map(|name| self.folder.join(name));
+            let pass = |device: &str, output: &Path| -> Result<Said> {
+                let mut command = self.command("run", definition, weights, device);
+                command.args(["--random-input", "--force"]).args(keep).arg("-o").arg(output);
+                said(&mut command)
+            };
+            cells.push(self.beside(&outputs, &outputs, pass)?);
+        }
+        Ok(together(cells))
+    }
+
+    /// Fine-tuning, by one step on two images, all layers learning; what is compared are the parameters.
+    fn steps(&self, definition: &Path, weights: Option<&Path>, images: &Path) -> Result<Cell> {
+        let runs = ["cpu", "device"].map(|name| self.folder.join(name));
+        let files = runs.each_ref().map(|run| run.join("last.caffemodel"));
+        let tune = |device: &str, output: &Path| -> Result<Said> {
+            let mut command = self.command("finetune", definition, weights, device);
+            command.arg("--data").arg(images).arg("--val-data").arg(images).arg("-o").arg(output);
+            command.args(["--optimizer", "sgd", "--lr", "0.01", "--batch-size", "2", "--epochs", "1"]);
+            said(command.args(["--cache-features", "off", "--force"]))
+        };
+        self.beside(&runs, &files, tune)
+    }
+
+    /// `work` on the processor and on the device, each with an output of its own, and how the files that come of it compare.
+    fn beside(
+        &self,
+        outputs: &[PathBuf; 2],
+        files: &[PathBuf; 2],
+        work: impl Fn(&str, &Path) -> Result<Said>,
+    ) -> Result<Cell> {
+        if let Err(reason) = work("cpu", &outputs[0])? {
+            return Ok(Cell::Aside(reason.replace(&format!("{}/", self.folder.display()), "")));
+        }
+        if let Err(reason) = work(&self.device, &outputs[1])? {
+            if reason.starts_with("--device ") {
+                bail!("{reason}");
+            }
+            return Ok(Cell::Different(reason));
+        }
+        let mut command = Command::new(&self.rebrew);
+        command.arg("diff").arg(&files[1]).arg(&files[0]).args(["--json", "-q"]);
+        let output = command.stdin(Stdio::null()).output().context("cannot run rebrew diff")?;
+        // Exit code 1 says that they differ, which they may.
+        if !matches!(output.status.code(), Some(0 | 1)) {
+            bail!("rebrew diff failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        compared(&serde_json::from_slice(&output.stdout).context("rebrew diff printed no JSON")?)
+    }
+
+    fn command(&self, task: &str, definition: &Path, weights: Option<&Path>, device: &str) -> Command {
+        let mut command = Command::new(&self.rebrew);
+        command.arg(task).arg(definition).args(["--device", device, "--seed", "1", "-q"]);
+        command.env("REBREW_CACHE", self.folder.join("cache"));
+        match weights {
+            Some(weights) => command.arg("-w").arg(weights),
+            // What a definition has beside it is taken; a net that has nothing is filled.
+            None if task == "run" => command.arg("--fill"),
+            None => &mut command,
+        };
+        command
+    }
+}
+
+/// Runs the program, and gives what it complained of.
+fn said(command: &mut Command) -> Result<Said> {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("cannot run {}", workspace::typed(command)))?;
+    if output.status.success() {
+        return Ok(Ok(()));
+    }
+    let told = String::from_utf8_lossy(&output.stderr);
+    let last = told.lines().rfind(|line| line.starts_with("rebrew: "));
+    let reason = last.and_then(|line| line.strip_prefix("rebrew: ")).map(str::to_owned);
+    Ok(Err(reason.unwrap_or_else(|| format!("{}: {}", output.status, told.trim()))))
+}
+
+/// What `rebrew diff --json` says, in one figure.
+fn compared(told: &Value) -> Result<Cell> {
+    let lonely = ["only_first", "only_second", "shapes"];
+    let lonely = lonely.iter().any(|list| told[list].as_array().is_none_or(|list| !list.is_empty()));
+    let arrays = told["compared"].as_array().context("rebrew diff names no arrays")?;
+    if lonely || arrays.is_empty() {
+        return Ok(Cell::Different("other arrays than the processor's".to_owned()));
+    }
+    let mut worst = 0.0_f64;
+    for array in arrays {
+        // What is not finite is told as text.
+        let difference = array["max_abs"].as_f64().unwrap_or(f64::INFINITY);
+        let largest = array["largest"].as_f64().context("rebrew diff names no largest value")?;
+        let part = if difference <= ROUNDING { 0.0 } else { difference / largest };
+        if part.is_nan() || part > TOLERANCE {
+            let name = array["name"].as_str().unwrap_or_default();
+            return Ok(Cell::Different(format!("`{name}`: {part:.1e} of its largest value")));
+        }
+        worst = worst.max(part);
+    }
+    Ok(Cell::Close { arrays: arrays.len(), worst })
+}
+
+/// Several comparisons of one net in one.
+fn together(cells: Vec<Cell>) -> Cell {
+    cells
+        .into_iter()
+        .reduce(|all, next| match (all, next) {
+            (Cell::Close { arrays, worst }, Cell::Close { arrays: more, worst: other }) => {
+                Cell::Close { arrays: arrays + more, worst: worst.max(other) }
+            }
+            (Cell::Close { .. }, other) | (other, _) => other,
+        })
+        .unwrap_or_else(|| Cell::Aside("nothing to compare".to_owned()))
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Close { arrays, worst } => write!(formatter, "{worst:.1e} ({arrays} arrays)"),
+            Self::Aside(reason) => formatter.write_str(&reason.replace('|', "\\|")),
+            Self::Different(what) => write!(formatter, "**DIFFERENT** {}", what.replace('|', "\\|")),
+        }
+    }
+}
+
+/// Prints the table, and under it the reasons why something was not compared; returns how many results differ.
+fn print(device: &str, rows: &[(String, Cell, Cell)]) -> usize {
+    println!("\n| net | passes, worst | one step of fine-tuning, worst |\n| --- | --- | --- |");
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    let short = |cell: &Cell| match cell {
+        Cell::Aside(_) => "not on the processor either".to_owned(),
+        other => other.to_string(),
+    };
+    for (name, passes, steps) in rows {
+        println!("| {name} | {} | {} |", short(passes), short(steps));
+    }
+    println!();
+    for (name, passes, steps) in rows {
+        for (what, cell) in [("passes", passes), ("fine-tuning", steps)] {
+            if let Cell::Aside(reason) = cell {
+                println!("* {name}, {what}: {reason}");
+                *reasons.entry(what).or_default() += 1;
+            }
+        }
+    }
+    let cells = || rows.iter().flat_map(|(_, passes, steps)| [passes, steps]);
+    let differences = cells().filter(|cell| matches!(cell, Cell::Different(_))).count();
+    let worst = cells().filter_map(|cell| match cell {
+        Cell::Close { worst, .. } => Some(*worst),
+        _ => None,
+    });
+    let worst = worst.fold(0.0, f64::max);
+    let of = |what| rows.len() - reasons.get(what).copied().unwrap_or(0);
+    println!(
+        "\n{device} beside cpu, {} nets: {} passed through and {} fine-tuned, worst {worst:.1e}, {differences} differences of more than {TOLERANCE:e}",
+        rows.len(),
+        of("passes"),
+        of("fine-tuning"),
+    );
+    differences
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn differences_are_parts_of_the_largest_value() {
+        let array = |difference: Value| json!({ "name": "prob", "max_abs": difference, "largest": 0.5 });
+        let told = |difference| json!({ "compared": [array(difference)], "only_first": [], "only_second": [], "shapes": [] });
+        let close = compared(&told(json!(1e-6))).unwrap();
+        assert_eq!(close, Cell::Close { arrays: 1, worst: 2e-6 });
+        assert!(matches!(compared(&told(json!(1e-4))).unwrap(), Cell::Different(_)));
+        assert!(matches!(compared(&told(json!("NaN"))).unwrap(), Cell::Different(_)));
+        let other =
+            json!({ "compared": [array(json!(0.0))], "only_first": ["x"], "only_second": [], "shapes": [] });
+        assert!(matches!(compared(&other).unwrap(), Cell::Different(_)));
+    }
+
+    #[test]
+    fn the_worst_of_several_comparisons_stays() {
+        let close = |worst| Cell::Close { arrays: 2, worst };
+        assert_eq!(together(vec![close(1e-6), close(3e-6)]), Cell::Close { arrays: 4, worst: 3e-6 });
+        let different = || Cell::Different("`a`".to_owned());
+        assert_eq!(together(vec![close(1e-6), different()]), different());
+        assert_eq!(together(vec![different(), close(1e-6)]), different());
+    }
+}
