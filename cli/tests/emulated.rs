@@ -3,6 +3,7 @@
 
 mod scratch;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::process::{Command, Output};
 
@@ -46,7 +47,7 @@ impl Task {
                 let image = ["scene.png", "boot.png"][(number + label) % 2];
                 let to = format!("images/{class}/{number}.png");
                 fs::copy(testdata(&format!("classify/{image}")), scratch.path(&to)).unwrap();
-                list += &format!("{to} {label}\n");
+                writeln!(list, "{to} {label}").unwrap();
             }
         }
         scratch.write("list.txt", list.as_bytes());

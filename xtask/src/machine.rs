@@ -4,11 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
+/// The processor's name.
+pub(crate) fn processor() -> String {
+    field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned())
+}
+
 /// Processor, cores, memory and file system, as far as /proc tells.
 pub(crate) fn describe(folder: &Path) -> String {
-    let processor = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let mut words = vec![processor, format!("{cores} cores")];
+    let mut words = vec![processor(), format!("{cores} cores")];
     let memory = field("/proc/meminfo", "MemTotal").and_then(|text| kibibytes(&text));
     words.extend(memory.map(|memory| format!("{:.0} GiB of memory", memory as f64 / (1 << 20) as f64)));
     words.extend(file_system(folder).map(|kind| format!("files on {kind}")));

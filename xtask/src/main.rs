@@ -3,6 +3,7 @@
 //! Nothing here links our own crates: a task runs `cargo`, the built binary `rebrew`, or another program, as a user would.
 
 mod bench;
+mod conformance;
 mod convert;
 mod devices;
 mod fuzz;
@@ -44,6 +45,8 @@ enum Task {
     Kill(kill::Arguments),
     /// Compile the CUDA kernels for every architecture, and compare what they take with their budget
     Kernels(kernels::Arguments),
+    /// Check every operation on every backend against f64, and print the worst errors
+    Conformance(conformance::Arguments),
     /// Run and fine-tune whole models on a GPU or its emulation, and compare with the processor
     Devices(devices::Arguments),
     /// Run every fuzz target for a while
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Task::Bench(benchmark) => bench::run(&benchmark),
         Task::Kill(arguments) => kill::run(&arguments),
         Task::Kernels(arguments) => kernels::run(&arguments),
+        Task::Conformance(arguments) => conformance::run(&arguments),
         Task::Devices(arguments) => devices::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
     };

@@ -7,7 +7,7 @@ use kernels::{
 };
 use proptest::prelude::*;
 
-use crate::support::{PASS, buffer, check, drawn, numbers, output, values, wide};
+use crate::support::{PASS, buffer, check, check_op, drawn, numbers, output, values, wide};
 
 /// `∂/∂x Σ dy · forward(x)`.
 fn slopes(x: &[f32], dy: &[f32], forward: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
@@ -97,7 +97,7 @@ fn activation() {
             };
             for source in sources {
                 for in_place in [false, true] {
-                    check(&expected, 2e-5, 1e-5, |cpu| {
+                    check_op("activation_backward", &expected, 2e-5, 1e-5, |cpu| {
                         let source = source.map(|source| buffer(cpu, source));
                         let (dy, mut dx) = start(cpu, &dy, in_place);
                         cpu.activation_backward(activation, len, source.as_ref(), dy.as_ref(), &mut dx)
@@ -159,17 +159,17 @@ proptest! {
             (0..len).for_each(|i| sums[channel(i)] += f64::from(dy[i]) * term(i));
             sums
         };
-        check(&summed(&|_| 1.0), 1e-5, 1e-6, |cpu| {
+        check_op("bias_backward", &summed(&|_| 1.0), 1e-5, 1e-6, |cpu| {
             let mut db = buffer(cpu, &old);
             cpu.bias_backward(&geometry, &buffer(cpu, &dy), &mut db).unwrap();
             values(cpu, &db, axis)
         });
-        check(&summed(&|i| f64::from(x[i])), 1e-5, 1e-6, |cpu| {
+        check_op("scale_backward", &summed(&|i| f64::from(x[i])), 1e-5, 1e-6, |cpu| {
             let mut dscale = buffer(cpu, &old);
             cpu.scale_backward(&geometry, &buffer(cpu, &x), &buffer(cpu, &dy), &mut dscale).unwrap();
             values(cpu, &dscale, axis)
         });
-        check(&summed(&|i| f64::from(x[i]).min(0.0)), 1e-5, 1e-6, |cpu| {
+        check_op("prelu_backward_slope", &summed(&|i| f64::from(x[i]).min(0.0)), 1e-5, 1e-6, |cpu| {
             let mut dslope = buffer(cpu, &old);
             cpu.prelu_backward_slope(&geometry, &buffer(cpu, &x), &buffer(cpu, &dy), &mut dslope).unwrap();
             values(cpu, &dslope, axis)
@@ -178,7 +178,7 @@ proptest! {
             let slope = |i: usize| f64::from(slope[channel(i)]);
             x.iter().enumerate().map(|(i, &x)| x.max(0.0) + slope(i) * x.min(0.0)).collect()
         };
-        check(&slopes(&x, &dy, prelu), 2e-5, 1e-5, |cpu| {
+        check_op("prelu_backward", &slopes(&x, &dy, prelu), 2e-5, 1e-5, |cpu| {
             let (dy, mut dx) = start(cpu, &dy, in_place);
             let (x, slope) = (buffer(cpu, &x), buffer(cpu, &slope));
             cpu.prelu_backward(&geometry, &x, &slope, dy.as_ref(), &mut dx).unwrap();
@@ -188,7 +188,7 @@ proptest! {
         let expected: Vec<f64> = (0..len)
             .map(|i| f64::from(dy[i]) / (f64::from(variance[channel(i)]) * 0.5 + 1e-5).sqrt())
             .collect();
-        check(&expected, 1e-6, 1e-6, |cpu| {
+        check_op("batch_normalization_backward_inference", &expected, 1e-6, 1e-6, |cpu| {
             let (dy, mut dx) = start(cpu, &dy, in_place);
             let (variance, weight) = (buffer(cpu, &variance), buffer(cpu, &[2.0]));
             cpu.batch_normalization_backward_inference(&geometry, &variance, &weight, 1e-5, dy.as_ref(), &mut dx).unwrap();
@@ -214,7 +214,7 @@ proptest! {
             (0..len).map(|i| (x[i] - mean[channel(i)]) / (variance[channel(i)] + 1e-2).sqrt()).collect()
         };
         let [mean, variance] = statistics(&wide(&x)).map(|values| narrow(&values));
-        check(&slopes(&x, &dy, forward), 1e-4, 1e-4, |cpu| {
+        check_op("batch_normalization_backward", &slopes(&x, &dy, forward), 1e-4, 1e-4, |cpu| {
             let (x, mean, variance) = (buffer(cpu, &x), buffer(cpu, &mean), buffer(cpu, &variance));
             let (dy, mut dx) = (buffer(cpu, &dy), output(cpu, len));
             cpu.batch_normalization_backward(&geometry, &x, &mean, &variance, 1e-2, &dy, &mut dx).unwrap();
@@ -232,7 +232,7 @@ proptest! {
             (0..len).map(|i| x[i].exp() / line(i).map(|j| x[j].exp()).sum::<f64>()).collect()
         };
         let y = narrow(&forward(&wide(&x)));
-        check(&slopes(&x, &dy, forward), 1e-5, 1e-5, |cpu| {
+        check_op("softmax_backward", &slopes(&x, &dy, forward), 1e-5, 1e-5, |cpu| {
             let (dy, mut dx) = start(cpu, &dy, in_place);
             cpu.softmax_backward(&geometry, &buffer(cpu, &y), dy.as_ref(), &mut dx).unwrap();
             values(cpu, &dx, len)
@@ -260,7 +260,7 @@ proptest! {
         ] {
             let expected = slopes(&all, &dy, |x| combine(x, function));
             for index in 0..inputs {
-                check(&expected[index * len..(index + 1) * len], 2e-5, 1e-5, |cpu| {
+                check_op("eltwise_backward", &expected[index * len..(index + 1) * len], 2e-5, 1e-5, |cpu| {
                     let x: Vec<_> = x.iter().map(|x| buffer(cpu, x)).collect();
                     let x: Vec<_> = x.iter().collect();
                     let (y, dy, mut dx) = (buffer(cpu, &y), buffer(cpu, &dy), output(cpu, len));
@@ -286,7 +286,7 @@ proptest! {
             (ReduceOp::Mean, &|x| x.iter().sum::<f64>() / x.len() as f64),
         ] {
             let expected = slopes(&x, &dy, |x| of(x, &|x| vec![0.5 * function(x)]));
-            check(&expected, 2e-5, 1e-5, |cpu| {
+            check_op("reduce_backward", &expected, 2e-5, 1e-5, |cpu| {
                 let (x, dy, mut dx) = (buffer(cpu, &x), buffer(cpu, &dy), output(cpu, len));
                 cpu.reduce_backward(op, &geometry, 0.5, Some(&x), &dy, &mut dx).unwrap();
                 values(cpu, &dx, len)
@@ -304,7 +304,7 @@ proptest! {
                 x.iter().map(|x| (x - mean) * scale).collect()
             };
             let expected = slopes(&x, &dy, |x| of(x, &forward));
-            check(&expected, 2e-5, 2e-5, |cpu| {
+            check_op("mvn_backward", &expected, 2e-5, 2e-5, |cpu| {
                 let (x, dy, mut dx) = (buffer(cpu, &x), buffer(cpu, &dy), output(cpu, len));
                 cpu.mvn_backward(&geometry, normalize_variance, 1e-9, &x, &dy, &mut dx).unwrap();
                 values(cpu, &dx, len)
@@ -340,7 +340,7 @@ proptest! {
                 .collect()
         };
         let (exact, factors) = (wide(&x), wide(&scale));
-        check(&slopes(&x, &dy, |x| forward(x, &factors)), 3e-5, 3e-5, |cpu| {
+        check_op("normalize_backward", &slopes(&x, &dy, |x| forward(x, &factors)), 3e-5, 3e-5, |cpu| {
             let (x, scale) = (buffer(cpu, &x), buffer(cpu, &scale));
             let (dy, mut dx) = (buffer(cpu, &dy), output(cpu, len));
             cpu.normalize_backward(&geometry, &x, &scale, &dy, &mut dx).unwrap();
@@ -349,7 +349,7 @@ proptest! {
         let y = narrow(&forward(&exact, &factors));
         let mut expected = slopes(&scale, &dy, |scale| forward(&exact, scale));
         expected.iter_mut().zip(&old).for_each(|(slope, &old)| *slope += f64::from(old));
-        check(&expected, 3e-5, 3e-5, |cpu| {
+        check_op("normalize_backward_scale", &expected, 3e-5, 3e-5, |cpu| {
             let (y, scale) = (buffer(cpu, &y), buffer(cpu, &scale));
             let (dy, mut dscale) = (buffer(cpu, &dy), buffer(cpu, &old));
             cpu.normalize_backward_scale(&geometry, &y, &scale, &dy, &mut dscale).unwrap();
@@ -397,7 +397,7 @@ proptest! {
                 .collect()
         };
         prop_assume!(len <= 300);
-        check(&slopes(&x, &dy, forward), 2e-5, 2e-5, |cpu| {
+        check_op("lrn_backward", &slopes(&x, &dy, forward), 2e-5, 2e-5, |cpu| {
             let (x, dy, mut dx) = (buffer(cpu, &x), buffer(cpu, &dy), output(cpu, len));
             cpu.lrn_backward(&geometry, &x, &dy, &mut dx).unwrap();
             values(cpu, &dx, len)
@@ -430,7 +430,7 @@ proptest! {
         let x_len = (planes * input.0 * input.1) as usize;
         let y_len = (planes * target.0 * target.1) as usize;
         // It is linear, so its gradient is what its own matrix says.
-        check_transpose([x_len, y_len], seed, |cpu, x, y| cpu.interp_forward(&geometry, x, y).unwrap(), |cpu, dy, dx| {
+        check_transpose("interp_backward", [x_len, y_len], seed, |cpu, x, y| cpu.interp_forward(&geometry, x, y).unwrap(), |cpu, dy, dx| {
             cpu.interp_backward(&geometry, dy, dx).unwrap();
         });
     }
@@ -441,7 +441,7 @@ proptest! {
         let x_len = (2 * channels * 63) as usize;
         let [height, width, ..] = geometry.output();
         let y_len = (2 * channels * kernel * 2 * height * width) as usize;
-        check_transpose([x_len, y_len], seed, |cpu, x, y| cpu.im2col(&geometry, x, y).unwrap(), |cpu, dy, dx| {
+        check_transpose("im2col_backward", [x_len, y_len], seed, |cpu, x, y| cpu.im2col(&geometry, x, y).unwrap(), |cpu, dy, dx| {
             cpu.im2col_backward(&geometry, dy, dx).unwrap();
         });
     }
@@ -471,7 +471,7 @@ proptest! {
             let length = length as usize;
             expected[index[i / length] as usize * length + i % length] += f64::from(*dy);
         }
-        check(&expected, 3e-6, 1e-6, |cpu| {
+        check_op("embed_backward", &expected, 3e-6, 1e-6, |cpu| {
             let mut dtable = buffer(cpu, &old);
             cpu.embed_backward(&geometry, Site::default(), &buffer(cpu, &index), &buffer(cpu, &dy), &mut dtable).unwrap();
             values(cpu, &dtable, old.len())
@@ -498,7 +498,7 @@ proptest! {
             (0..len).map(after).chain((0..len).map(|i| sigmoid(gate(i, 2)) * after(i).tanh())).collect()
         };
         let expected = slopes(&[gates.clone(), c.clone()].concat(), &dy, forward);
-        check(&expected, 1e-5, 1e-5, |cpu| {
+        check_op("lstm_unit_backward", &expected, 1e-5, 1e-5, |cpu| {
             let (mut dc, mut dgates) = (buffer(cpu, &dy[..len]), output(cpu, 4 * len));
             let (gates, continuation) = (buffer(cpu, &gates), buffer(cpu, &continuation));
             let (c, dh) = (buffer(cpu, &c), buffer(cpu, &dy[len..]));
@@ -529,7 +529,7 @@ proptest! {
             .map(|(&x, &random)| if random < ratio { 0.0 } else { f64::from(x) / (1.0 - f64::from(ratio)) })
             .collect();
         for in_place in [false, true] {
-            check(&expected, 1e-7, 1e-6, |cpu| {
+            check_op("dropout", &expected, 1e-7, 1e-6, |cpu| {
                 let (x, mut y) = start(cpu, &x, in_place);
                 let clock = buffer(cpu, &clock(PASS));
                 cpu.dropout(ratio, len, &Random { key: seed, clock: &clock }, x.as_ref(), &mut y).unwrap();
@@ -543,14 +543,14 @@ proptest! {
         let (x, y) = (numbers(seed, len), numbers(seed + 1, len));
         let expected: Vec<f64> =
             x.iter().zip(&y).map(|(&x, &y)| 0.5 * (f64::from(y) + f64::from(alpha) * f64::from(x))).collect();
-        check(&expected, 1e-6, 1e-6, |cpu| {
+        check_op("axpy, scale_tensor", &expected, 1e-6, 1e-6, |cpu| {
             let mut y = buffer(cpu, &y);
             cpu.axpy(alpha, len, &buffer(cpu, &x), &mut y).unwrap();
             cpu.scale_tensor(0.5, len, &mut y).unwrap();
             values(cpu, &y, len)
         });
         let sum: f64 = x.iter().map(|&x| f64::from(x).powi(2)).sum();
-        check(&[sum], 0.0, 1e-6, |cpu| vec![cpu.sum_of_squares(len, &buffer(cpu, &x)).unwrap() as f32]);
+        check_op("sum_of_squares", &[sum], 0.0, 1e-6, |cpu| vec![cpu.sum_of_squares(len, &buffer(cpu, &x)).unwrap() as f32]);
     }
 }
 
@@ -605,7 +605,7 @@ fn large_shapes() {
 fn unpooling() {
     let mask = [3.0, 0.0, -1.0, 9.0, 1.0, 2.0];
     let dy = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
-    check(&[4.0, 1.0, 0.0, 0.0, 6.0, 7.0], 0.0, 0.0, |cpu| {
+    check_op("unpool_backward", &[4.0, 1.0, 0.0, 0.0, 6.0, 7.0], 0.0, 0.0, |cpu| {
         let mut dx = output(cpu, 6);
         cpu.unpool_backward(2, [3, 4], &buffer(cpu, &mask), &buffer(cpu, &dy), &mut dx).unwrap();
         values(cpu, &dx, 6)
@@ -642,6 +642,7 @@ fn what_has_no_gradient() {
 
 /// A linear operation's gradient is its transpose: `Σ dy · forward(x) = Σ backward(dy) · x`, for each unit vector x.
 fn check_transpose(
+    op: &'static str,
     [x_len, y_len]: [usize; 2],
     seed: u64,
     forward: impl Fn(&dyn Backend, &Buffer, &mut Buffer),
@@ -659,7 +660,7 @@ fn check_transpose(
             y.iter().zip(&dy).map(|(&y, &dy)| f64::from(y) * f64::from(dy)).sum()
         })
         .collect();
-    check(&expected, 1e-5, 1e-5, |cpu| {
+    check_op(op, &expected, 1e-5, 1e-5, |cpu| {
         let mut dx = output(cpu, x_len);
         backward(cpu, &buffer(cpu, &dy), &mut dx);
         values(cpu, &dx, x_len)
@@ -690,7 +691,7 @@ fn check_copy(geometry: &CopyGeometry, seed: u64) {
                 sum => f64::from(old) + sum.unwrap_or_default(),
             })
             .collect();
-        check(&expected, 2e-6, 1e-6, |cpu| {
+        check_op("transform_tensor_backward", &expected, 2e-6, 1e-6, |cpu| {
             let mut dx = buffer(cpu, &old);
             cpu.transform_tensor_backward(geometry, &buffer(cpu, &dy), accumulate, &mut dx).unwrap();
             values(cpu, &dx, len)
@@ -727,7 +728,7 @@ fn check_pooling(geometry: &PoolGeometry, seed: u64) {
         }
         y
     };
-    check(&slopes(&x, &dy, forward), 2e-5, 1e-5, |cpu| {
+    check_op("pooling_backward", &slopes(&x, &dy, forward), 2e-5, 1e-5, |cpu| {
         let (mut y, mut mask) = (output(cpu, y_len), output(cpu, y_len));
         let masked = geometry.method == PoolMethod::Max;
         let x = buffer(cpu, &x);
@@ -758,14 +759,14 @@ fn check_inner_product(geometry: &InnerProductGeometry, accumulate: bool, seed: 
     }
     let first =
         |cpu: &dyn Backend, len: usize| if accumulate { buffer(cpu, &old[..len]) } else { output(cpu, len) };
-    check(&dx, 3e-5, 2e-6, |cpu| {
+    check_op("inner_product_backward_data", &dx, 3e-5, 2e-6, |cpu| {
         let mut workspace = output(cpu, cpu.inner_product_backward_data_workspace_len(geometry));
         let (weights, dy, mut dx) = (buffer(cpu, &weights), buffer(cpu, &dy), first(cpu, x.len()));
         cpu.inner_product_backward_data(geometry, &weights, &dy, accumulate, &mut dx, &mut workspace)
             .unwrap();
         values(cpu, &dx, x.len())
     });
-    check(&dw, 3e-5, 2e-6, |cpu| {
+    check_op("inner_product_backward_filter", &dw, 3e-5, 2e-6, |cpu| {
         let mut workspace = output(cpu, cpu.inner_product_backward_filter_workspace_len(geometry));
         let (x, dy, mut dw) = (buffer(cpu, &x), buffer(cpu, &dy), first(cpu, weights.len()));
         cpu.inner_product_backward_filter(geometry, &x, &dy, accumulate, &mut dw, &mut workspace).unwrap();

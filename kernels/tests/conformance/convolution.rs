@@ -5,7 +5,7 @@ use kernels::{
 };
 use proptest::prelude::*;
 
-use crate::support::{buffer, check, check_cpu, numbers, output, values, wide};
+use crate::support::{buffer, check_cpu, check_op, numbers, output, values, wide};
 
 /// A convolution's shape with channels as (groups, inputs a group, outputs a group) and axes as (input, kernel, stride, pad,
 /// dilation); `None` if the kernel has no place.
@@ -165,7 +165,7 @@ impl Case {
             let unit = if algorithm == ConvAlgorithm::Winograd { 2e-6 } else { 2e-7 };
             check_cpu(&expected, unit * size, 2e-6, |cpu| self.run_by(cpu, algorithm));
         }
-        check(&expected, 2e-6 * size, 2e-6, |cpu| self.run(cpu));
+        check_op("convolution_forward", &expected, 2e-6 * size, 2e-6, |cpu| self.run(cpu));
     }
 }
 
@@ -306,7 +306,7 @@ fn check_deconvolution(shape: &ConvGeometry, seed: u64) {
             }
         }
     }
-    check(&expected, 1e-5, 1e-6, |cpu| {
+    check_op("deconvolution_forward", &expected, 1e-5, 1e-6, |cpu| {
         let prepared = cpu.deconvolution_prepare(shape, &buffer(cpu, &weights)).unwrap();
         let (mut y, mut workspace) = (output(cpu, len), output(cpu, prepared.workspace_len()));
         let bias = buffer(cpu, &bias);
@@ -327,7 +327,7 @@ fn check_im2col(shape: &ConvGeometry, seed: u64) {
             expected[(plane * taps + tap) * out_pixels + pixel] = f64::from(x[plane * in_pixels + seen]);
         }
     }
-    check(&expected, 0.0, 0.0, |cpu| {
+    check_op("im2col", &expected, 0.0, 0.0, |cpu| {
         let mut y = output(cpu, expected.len());
         cpu.im2col(shape, &buffer(cpu, &x), &mut y).unwrap();
         values(cpu, &y, expected.len())

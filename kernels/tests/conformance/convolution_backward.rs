@@ -4,7 +4,7 @@ use kernels::{Backend, ConvAlgorithm, ConvGeometry, CpuBackend, Epilogue};
 use proptest::prelude::*;
 
 use crate::convolution::{axis, deconvolution_geometry, geometry, not_images, pairs, pixels, square};
-use crate::support::{buffer, check, numbers, output, values, wide};
+use crate::support::{buffer, check, check_op, numbers, output, values, wide};
 
 /// A convolution's operands, and the gradients by the definition.
 struct Case {
@@ -81,10 +81,14 @@ impl Case {
     fn check_all(&self) {
         let ([dx, dw], terms) = self.reference();
         let absolute = 4e-6 * (1.0 + terms.sqrt());
-        check(&dx, absolute, 2e-6, |cpu| self.data(cpu, false));
-        check(&sum(&dx, &self.old[0]), absolute, 2e-6, |cpu| self.data(cpu, true));
-        check(&dw, absolute, 2e-6, |cpu| self.filter(cpu, false));
-        check(&sum(&dw, &self.old[1]), absolute, 2e-6, |cpu| self.filter(cpu, true));
+        check_op("convolution_backward_data", &dx, absolute, 2e-6, |cpu| self.data(cpu, false));
+        check_op("convolution_backward_data", &sum(&dx, &self.old[0]), absolute, 2e-6, |cpu| {
+            self.data(cpu, true)
+        });
+        check_op("convolution_backward_filter", &dw, absolute, 2e-6, |cpu| self.filter(cpu, false));
+        check_op("convolution_backward_filter", &sum(&dw, &self.old[1]), absolute, 2e-6, |cpu| {
+            self.filter(cpu, true)
+        });
     }
 }
 
@@ -235,7 +239,7 @@ fn check_deconvolution(shape: &ConvGeometry, seed: u64) {
     let case = Case::new(shape.transposed(), seed);
     let ([_, dw], terms) = case.reference();
     let absolute = 4e-6 * (1.0 + terms.sqrt());
-    check(&dw, absolute, 2e-6, |cpu| {
+    check_op("deconvolution_backward_filter", &dw, absolute, 2e-6, |cpu| {
         let mut dw = output(cpu, case.weights.len());
         let mut workspace = output(cpu, cpu.deconvolution_backward_filter_workspace_len(shape));
         let (x, dy) = (buffer(cpu, &case.dy), buffer(cpu, &case.x));

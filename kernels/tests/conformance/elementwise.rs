@@ -3,7 +3,7 @@
 use kernels::{Activation, AxisGeometry, Backend, EltwiseOp, NormalizeGeometry, ReduceOp, RowsGeometry};
 use proptest::prelude::*;
 
-use crate::support::{buffer, check, numbers, output, values, wide};
+use crate::support::{buffer, check, check_op, numbers, output, values, wide};
 
 type Function = Box<dyn Fn(f64) -> f64>;
 
@@ -42,7 +42,7 @@ fn activations_in_place_and_not() {
         let x: Vec<f32> = numbers(9, len).into_iter().map(|number| 8.0 * number).collect();
         for (activation, function) in activations() {
             let expected: Vec<f64> = wide(&x).into_iter().map(&function).collect();
-            check(&expected, 1e-6, 2e-6, |cpu| {
+            check_op("activation_forward", &expected, 1e-6, 2e-6, |cpu| {
                 let mut y = output(cpu, len);
                 cpu.activation_forward(activation, len, Some(&buffer(cpu, &x)), &mut y).unwrap();
                 let mut in_place = buffer(cpu, &x);
@@ -51,6 +51,17 @@ fn activations_in_place_and_not() {
                 values(cpu, &y, len)
             });
         }
+    }
+}
+
+#[test]
+fn filling() {
+    for len in [1, 17, 40_000] {
+        check_op("fill", &vec![-0.75; len], 0.0, 0.0, |cpu| {
+            let mut y = output(cpu, len);
+            cpu.fill(&mut y, len, -0.75).unwrap();
+            values(cpu, &y, len)
+        });
     }
 }
 
@@ -101,23 +112,23 @@ proptest! {
         };
         let (wa, wb, wv) = (wide(&a), wide(&b), wide(&variance));
         let start = |cpu: &dyn Backend| if in_place { (None, buffer(cpu, &x)) } else { (Some(buffer(cpu, &x)), output(cpu, len)) };
-        check(&of(&|x, c| x * wa[c] + wb[c]), 2e-7, 1e-6, |cpu| {
+        check_op("scale_forward", &of(&|x, c| x * wa[c] + wb[c]), 2e-7, 1e-6, |cpu| {
             let (x, mut y) = start(cpu);
             let (a, b) = (buffer(cpu, &a), buffer(cpu, &b));
             cpu.scale_forward(&geometry, x.as_ref(), Some(&a), Some(&b), &mut y).unwrap();
             values(cpu, &y, len)
         });
-        check(&of(&|x, c| x + wb[c]), 2e-7, 1e-6, |cpu| {
+        check_op("scale_forward", &of(&|x, c| x + wb[c]), 2e-7, 1e-6, |cpu| {
             let (x, mut y) = start(cpu);
             cpu.scale_forward(&geometry, x.as_ref(), None, Some(&buffer(cpu, &b)), &mut y).unwrap();
             values(cpu, &y, len)
         });
-        check(&of(&|x, c| x.max(0.0) + wa[c] * x.min(0.0)), 1e-7, 1e-6, |cpu| {
+        check_op("prelu_forward", &of(&|x, c| x.max(0.0) + wa[c] * x.min(0.0)), 1e-7, 1e-6, |cpu| {
             let (x, mut y) = start(cpu);
             cpu.prelu_forward(&geometry, x.as_ref(), &buffer(cpu, &a), &mut y).unwrap();
             values(cpu, &y, len)
         });
-        check(&of(&|x, c| (x - wb[c] * 0.5) / (wv[c] * 0.5 + 1e-5).sqrt()), 2e-6, 1e-6, |cpu| {
+        check_op("batch_normalization_forward_inference", &of(&|x, c| (x - wb[c] * 0.5) / (wv[c] * 0.5 + 1e-5).sqrt()), 2e-6, 1e-6, |cpu| {
             let (x, mut y) = start(cpu);
             let (mean, variance, weight) = (buffer(cpu, &b), buffer(cpu, &variance), buffer(cpu, &[2.0]));
             cpu.batch_normalization_forward_inference(
@@ -145,7 +156,7 @@ proptest! {
             .map(|i| (f64::from(x[i]) - mean[channel(i)]) / (variance[channel(i)] + 1e-2).sqrt())
             .collect();
         let expected = [y, mean, variance].concat();
-        check(&expected, 4e-6, 2e-6, |cpu| {
+        check_op("batch_normalization_forward_training", &expected, 4e-6, 2e-6, |cpu| {
             let [mut y, mut mean, mut variance] = [len, axis, axis].map(|len| output(cpu, len));
             cpu.batch_normalization_forward_training(
                 &geometry, &buffer(cpu, &x), 1e-2, &mut y, &mut mean, &mut variance,
@@ -167,7 +178,7 @@ proptest! {
                 expected[i] = (f64::from(x[i]) - max).exp() / sum;
             }
         }
-        check(&expected, 1e-12, 4e-6, |cpu| {
+        check_op("softmax_forward", &expected, 1e-12, 4e-6, |cpu| {
             let (x, mut y) = if in_place { (None, buffer(cpu, &x)) } else { (Some(buffer(cpu, &x)), output(cpu, len)) };
             cpu.softmax_forward(&geometry, x.as_ref(), &mut y).unwrap();
             values(cpu, &y, len)
@@ -188,7 +199,7 @@ proptest! {
             (EltwiseOp::Product, of(&|i| column(i).product())),
             (EltwiseOp::Max, of(&|i| column(i).fold(f64::NEG_INFINITY, f64::max))),
         ] {
-            check(&expected, 5e-7, 1e-6, |cpu| {
+            check_op("eltwise_forward", &expected, 5e-7, 1e-6, |cpu| {
                 let x: Vec<_> = x.iter().map(|x| buffer(cpu, x)).collect();
                 let mut y = output(cpu, len);
                 cpu.eltwise_forward(op, len, &x.iter().collect::<Vec<_>>(), &mut y).unwrap();
@@ -212,7 +223,7 @@ proptest! {
             (ReduceOp::SumOfSquares, of(&|x| x.iter().map(|x| x * x).sum())),
             (ReduceOp::Mean, of(&|x| x.iter().sum::<f64>() / x.len() as f64)),
         ] {
-            check(&expected, 2e-5, 1e-6, |cpu| {
+            check_op("reduce_forward", &expected, 2e-5, 1e-6, |cpu| {
                 let mut y = output(cpu, rows as usize);
                 cpu.reduce_forward(op, &geometry, 0.5, &buffer(cpu, &x), &mut y).unwrap();
                 values(cpu, &y, rows as usize)
@@ -228,7 +239,7 @@ proptest! {
                     x.iter().map(move |x| (x - mean) * scale).collect::<Vec<_>>()
                 })
                 .collect();
-            check(&expected, 5e-6, 2e-6, |cpu| {
+            check_op("mvn_forward", &expected, 5e-6, 2e-6, |cpu| {
                 let mut y = output(cpu, x.len());
                 cpu.mvn_forward(&geometry, normalize_variance, 1e-2, &buffer(cpu, &x), &mut y).unwrap();
                 values(cpu, &y, x.len())
@@ -260,7 +271,7 @@ proptest! {
                 f64::from(x[i]) / (sum + 1e-3).sqrt() * f64::from(scale)
             })
             .collect();
-        check(&expected, 1e-6, 2e-6, |cpu| {
+        check_op("normalize_forward", &expected, 1e-6, 2e-6, |cpu| {
             let mut y = output(cpu, x.len());
             cpu.normalize_forward(&geometry, &buffer(cpu, &x), &buffer(cpu, &scale), &mut y).unwrap();
             values(cpu, &y, x.len())

@@ -16,5 +16,6 @@ mod pooling;
 mod recording;
 mod shapes;
 mod support;
+mod table;
 #[cfg(any(feature = "cuda", feature = "emulate"))]
 mod update;

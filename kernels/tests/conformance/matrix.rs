@@ -8,7 +8,7 @@ use kernels::{
 };
 use proptest::prelude::*;
 
-use crate::support::{buffer, check, check_cpu, numbers, output, values, wide};
+use crate::support::{buffer, check_cpu, check_op, numbers, output, values, wide};
 
 /// `op(a) · op(b)`.
 fn product(geometry: &GemmGeometry, a: &[f32], b: &[f32]) -> Vec<f64> {
@@ -36,7 +36,7 @@ fn check_gemm(geometry: &GemmGeometry, seed: u64) {
         .zip(&old)
         .map(|(sum, &old)| f64::from(geometry.alpha) * sum + f64::from(geometry.beta) * f64::from(old))
         .collect();
-    check(&expected, 1e-6 * (1.0 + k as f64).sqrt(), 2e-6, |cpu| {
+    check_op("gemm", &expected, 1e-6 * (1.0 + k as f64).sqrt(), 2e-6, |cpu| {
         let mut c = if geometry.beta == 0.0 { output(cpu, m * n) } else { buffer(cpu, &old) };
         let mut workspace = output(cpu, cpu.gemm_workspace_len(geometry));
         cpu.gemm(geometry, &buffer(cpu, &a), &buffer(cpu, &b), &mut c, &mut workspace).unwrap();
@@ -90,7 +90,7 @@ proptest! {
                 }
             })
             .collect();
-        check(&expected, 3e-5, 2e-6, |cpu| {
+        check_op("inner_product_forward", &expected, 3e-5, 2e-6, |cpu| {
             let weights = buffer(cpu, &weights);
             let mut y = if accumulate { buffer(cpu, &old) } else { output(cpu, n * o) };
             let mut workspace = output(cpu, cpu.inner_product_workspace_len(&geometry));
@@ -116,7 +116,7 @@ proptest! {
                 f64::from(table[index[i / length] as usize * length + i % length]) + bias
             })
             .collect();
-        check(&expected, 1e-7, 1e-7, |cpu| {
+        check_op("embed_forward", &expected, 1e-7, 1e-7, |cpu| {
             let mut y = output(cpu, expected.len());
             let bias = with_bias.then(|| buffer(cpu, &bias));
             let (index, table) = (buffer(cpu, &index), buffer(cpu, &table));
@@ -141,7 +141,7 @@ proptest! {
             cells.push(cell);
             outputs.push(sigmoid(gate(2)) * cell.tanh());
         }
-        check(&[cells, outputs].concat(), 5e-7, 2e-6, |cpu| {
+        check_op("lstm_unit_forward", &[cells, outputs].concat(), 5e-7, 2e-6, |cpu| {
             let (mut c, mut h) = (buffer(cpu, &c), output(cpu, len));
             let geometry = LstmGeometry { batch, hidden };
             let (gates, continuation) = (buffer(cpu, &gates), buffer(cpu, &continuation));

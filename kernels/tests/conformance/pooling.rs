@@ -3,7 +3,7 @@
 use kernels::{Backend, LrnGeometry, LrnRegion, PoolGeometry, PoolMethod, Random, Rounding, clock};
 use proptest::prelude::*;
 
-use crate::support::{PASS, buffer, check, drawn, numbers, output, values, wide};
+use crate::support::{PASS, buffer, check, check_op, drawn, numbers, output, values, wide};
 
 /// One axis of a window, clipped to the image, and its extent with padding.
 fn window(index: u32, [input, kernel, stride, pad]: [u32; 4]) -> (std::ops::Range<usize>, f64) {
@@ -161,7 +161,7 @@ fn not_a_number_never_wins_a_maximum() {
 fn unpooling_puts_the_maxima_back() {
     let mask = [3.0, 0.0, -1.0, 9.0, 1.0, 2.0];
     let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-    check(&[2.0, 0.0, 0.0, 1.0, 0.0, 5.0, 6.0, 0.0], 0.0, 0.0, |cpu| {
+    check_op("unpool_forward", &[2.0, 0.0, 0.0, 1.0, 0.0, 5.0, 6.0, 0.0], 0.0, 0.0, |cpu| {
         let mut y = output(cpu, 8);
         cpu.unpool_forward(2, [3, 4], &buffer(cpu, &x), &buffer(cpu, &mask), &mut y).unwrap();
         values(cpu, &y, 8)
@@ -179,7 +179,9 @@ fn check_pooling(geometry: &PoolGeometry, seed: u64) {
         }
     }
     let (expected, places) = reference(geometry, &x, &random);
-    check(&expected, 1e-6, 1e-6, |cpu| run(cpu, geometry, &x, seed, false)[0].clone());
+    check_op("pooling_forward", &expected, 1e-6, 1e-6, |cpu| {
+        run(cpu, geometry, &x, seed, false)[0].clone()
+    });
     if matches!(geometry.method, PoolMethod::Max | PoolMethod::StochasticTrain) {
         check(&places, 0.0, 0.0, |cpu| run(cpu, geometry, &x, seed, true)[1].clone());
         check(&expected, 0.0, 0.0, |cpu| run(cpu, geometry, &x, seed, true)[0].clone());
@@ -216,7 +218,7 @@ fn check_lrn(geometry: &LrnGeometry, seed: u64) {
         let term = k + f64::from(geometry.alpha) / share * sum;
         expected.push(value * term.powf(-f64::from(geometry.beta)));
     }
-    check(&expected, 1e-6, 2e-6, |cpu| {
+    check_op("lrn_forward", &expected, 1e-6, 2e-6, |cpu| {
         let mut y = output(cpu, x.len());
         cpu.lrn_forward(geometry, &buffer(cpu, &x), &mut y).unwrap();
         values(cpu, &y, x.len())

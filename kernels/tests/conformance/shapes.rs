@@ -3,11 +3,11 @@
 use kernels::{ArgMaxOutput, AxisGeometry, CopyGeometry, InterpGeometry};
 use proptest::prelude::*;
 
-use crate::support::{buffer, check, numbers, output, values, wide};
+use crate::support::{buffer, check_op, numbers, output, values, wide};
 
 /// Copies numbers by `geometry` into `len` floats.
 fn check_copy(geometry: &CopyGeometry, x: &[f32], expected: &[f64]) {
-    check(expected, 0.0, 0.0, |cpu| {
+    check_op("transform_tensor", expected, 0.0, 0.0, |cpu| {
         let mut y = output(cpu, expected.len());
         cpu.transform_tensor(geometry, &buffer(cpu, x), &mut y).unwrap();
         values(cpu, &y, expected.len())
@@ -38,7 +38,7 @@ proptest! {
                 expected.extend(wide(&input[row * len..][..len]));
             }
         }
-        check(&expected, 0.0, 0.0, |cpu| {
+        check_op("transform_tensor", &expected, 0.0, 0.0, |cpu| {
             let mut y = output(cpu, expected.len());
             let mut start = 0;
             for (input, &part) in inputs.iter().zip(&parts) {
@@ -163,7 +163,7 @@ proptest! {
         for (kind, expected) in
             [(ArgMaxOutput::Index, &index), (ArgMaxOutput::Value, &value), (ArgMaxOutput::IndexAndValue, &both)]
         {
-            check(expected, 0.0, 0.0, |cpu| {
+            check_op("argmax_forward", expected, 0.0, 0.0, |cpu| {
                 let mut y = output(cpu, expected.len());
                 cpu.argmax_forward(&geometry, top_k, kind, &buffer(cpu, &x), &mut y).unwrap();
                 values(cpu, &y, expected.len())
@@ -200,7 +200,7 @@ proptest! {
                 }
             }
         }
-        check(&expected, 1e-5, 1e-6, |cpu| {
+        check_op("interp_forward", &expected, 1e-5, 1e-6, |cpu| {
             let mut y = output(cpu, expected.len());
             cpu.interp_forward(&geometry, &buffer(cpu, &x), &mut y).unwrap();
             values(cpu, &y, expected.len())

@@ -1,11 +1,12 @@
 //! Backends to test on, numbers to test with, and the comparison.
 
-use std::collections::BTreeMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 #[cfg(any(feature = "cuda", feature = "emulate"))]
 use kernels::DeviceBackend;
 use kernels::{Backend, Buffer, CpuBackend, Isa};
+
+use crate::table;
 
 /// Each instruction set of this machine, with one thread and with three.
 static BACKENDS: LazyLock<Vec<[CpuBackend; 2]>> = LazyLock::new(|| {
@@ -34,6 +35,22 @@ pub(crate) fn open_devices() -> Vec<DeviceBackend> {
 #[cfg(any(feature = "cuda", feature = "emulate"))]
 pub(crate) fn devices() -> &'static [DeviceBackend] {
     &DEVICES
+}
+
+/// As [`check`], of an operation of [`Backend`], or several with commas: its errors go into the table.
+#[track_caller]
+pub(crate) fn check_op(
+    op: &'static str,
+    expected: &[f64],
+    absolute: f64,
+    relative: f64,
+    operation: impl Fn(&dyn Backend) -> Vec<f32>,
+) {
+    check(expected, absolute, relative, |backend| {
+        let found = operation(backend);
+        table::note(op, backend, &found, expected);
+        found
+    });
 }
 
 /// Runs `operation` on every backend; the result must be within `absolute + relative · |expected|` of `expected`, and
@@ -90,7 +107,6 @@ pub(crate) fn check_cpu(
 #[track_caller]
 fn close(found: &[f32], expected: &[f64], absolute: f64, relative: f64, what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
-    note_error(found, expected, what);
     for (index, (&found, &expected)) in found.iter().zip(expected).enumerate() {
         let found = f64::from(found);
         let same = found == expected || (found.is_nan() && expected.is_nan());
@@ -100,26 +116,6 @@ fn close(found: &[f32], expected: &[f64], absolute: f64, relative: f64, what: &s
             "{what}: element {index} of {} is {found}, expected {expected}, allowed {allowed:e}",
             found.abs()
         );
-    }
-}
-
-/// Keeps, for each test and backend, the largest difference as a part of the largest value expected, and writes the table into
-/// the file that the variable `KERNELS_ERRORS` names, where it is set.
-fn note_error(found: &[f32], expected: &[f64], backend: &str) {
-    static WORST: Mutex<BTreeMap<(String, String), f64>> = Mutex::new(BTreeMap::new());
-    let Some(file) = std::env::var_os("KERNELS_ERRORS") else { return };
-    let largest = expected.iter().fold(f64::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
-    let differences =
-        found.iter().zip(expected).map(|(&found, expected)| (f64::from(found) - expected).abs());
-    let error = differences.fold(0.0, f64::max) / largest;
-    let test = std::thread::current().name().unwrap_or_default().to_owned();
-    let mut worst = WORST.lock().unwrap_or_else(PoisonError::into_inner);
-    let entry = worst.entry((test, backend.to_owned())).or_insert(-1.0);
-    if error > *entry {
-        *entry = error;
-        let line =
-            |((test, backend), error): (&(String, String), &f64)| format!("{test}\t{backend}\t{error:.1e}\n");
-        std::fs::write(file, worst.iter().map(line).collect::<String>()).unwrap();
     }
 }
 
