@@ -2,4 +2,9 @@
 //! `cargo xtask bench`; what they and the benchmarks share is here.
 
 pub mod alexnet;
+pub mod cases;
+pub mod device;
+pub mod report;
+pub mod steps;
+pub mod timing;
 pub mod worker;

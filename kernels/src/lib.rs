@@ -65,9 +65,9 @@ pub use backend::{ArgMaxOutput, Backend, EltwiseOp, Epilogue, ReduceOp, Site};
 pub use buffer::{Buffer, HostBuffer};
 pub use cpu::{ConvAlgorithm, CpuBackend, Isa};
 #[cfg(device)]
-pub use device::{DeviceBackend, DeviceBuffer, GemmVersion, MathMode};
+pub use device::{DeviceBackend, DeviceBuffer, GemmVersion, Limits, MathMode};
 #[cfg(feature = "cuda")]
-pub use device::{KernelReport, compile_reports};
+pub use device::{KernelReport, compile_reports, nvrtc_version};
 pub use error::{Error, Result};
 pub use geometry::{
     AccuracyGeometry, AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry,

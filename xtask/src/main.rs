@@ -7,6 +7,7 @@ mod conformance;
 mod convert;
 mod devices;
 mod fuzz;
+mod gpu;
 mod kernels;
 mod kill;
 mod machine;
@@ -49,6 +50,8 @@ enum Task {
     Conformance(conformance::Arguments),
     /// Run and fine-tune whole models on a GPU or its emulation, and compare with the processor
     Devices(devices::Arguments),
+    /// Make a folder that checks and measures a GPU on a machine without Rust
+    Gpu(gpu::Arguments),
     /// Run every fuzz target for a while
     Fuzz(fuzz::Arguments),
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Task::Kernels(arguments) => kernels::run(&arguments),
         Task::Conformance(arguments) => conformance::run(&arguments),
         Task::Devices(arguments) => devices::run(&arguments),
+        Task::Gpu(arguments) => gpu::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
     };
     result.unwrap_or_else(|error| {

@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 
+use super::limits::Limits;
 use super::recording::{Recorder, RecordingId};
 use super::source::Module;
 use crate::error::Result;
@@ -30,6 +31,11 @@ pub(crate) trait Driver: Send + Sync {
 
     /// How many blocks run side by side, in the least.
     fn multiprocessors(&self) -> u32;
+
+    /// What it can do at most, if it tells.
+    fn limits(&self) -> Option<Limits> {
+        None
+    }
 
     /// Whether its tensor cores know TF32.
     fn has_tf32(&self) -> bool;

@@ -20,6 +20,7 @@ mod embed;
 mod emulate;
 mod faults;
 mod gemm;
+mod limits;
 mod losses;
 mod memory;
 mod operations;
@@ -33,8 +34,9 @@ mod update_plan;
 mod winograd;
 
 #[cfg(feature = "cuda")]
-pub use cuda::{KernelReport, compile_reports};
+pub use cuda::{KernelReport, compile_reports, nvrtc_version};
 pub use gemm::GemmVersion;
+pub use limits::Limits;
 pub use memory::DeviceBuffer;
 
 pub(crate) use convolution::Prepared;
@@ -120,6 +122,11 @@ impl DeviceBackend {
     /// The version of cuBLAS, if it can be used here. Looks for it the first time.
     pub fn cublas_version(&self) -> Option<String> {
         self.blas()?.version()
+    }
+
+    /// What it can do at most, if it tells. The emulation has no limits that would mean anything.
+    pub fn limits(&self) -> Option<Limits> {
+        self.driver.limits()
     }
 
     fn with_driver(driver: Arc<dyn Driver>) -> Result<Self> {

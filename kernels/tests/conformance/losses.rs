@@ -6,7 +6,7 @@ use kernels::{
 };
 use proptest::prelude::*;
 
-use crate::support::{buffer, check, numbers, output, values};
+use crate::support::{buffer, check, check_op, numbers, output, values};
 
 /// The gradient of whatever is above the loss.
 const ABOVE: f32 = 0.75;
@@ -258,7 +258,7 @@ fn check_label_loss(geometry: &LabelLossGeometry, all_ignored: bool, seed: u64) 
     let divisor = divided_by(geometry.divisor, outer, inner, counted);
     let mut expected = vec![sum / divisor];
     expected.extend(slopes.iter().map(|slope| slope * f64::from(ABOVE) / divisor));
-    check(&expected, 2e-6, 3e-6, |backend| {
+    check_op("label_loss_forward, label_loss_backward", &expected, 2e-6, 3e-6, |backend| {
         let (x, label) = (buffer(backend, &x), buffer(backend, &label));
         let matrix = (geometry.loss == LabelLoss::Infogain).then(|| buffer(backend, &matrix));
         let (matrix, site) = (matrix.as_ref(), Site(3));
@@ -350,7 +350,7 @@ fn check_pair_loss(geometry: &PairLossGeometry, weighted: bool, seed: u64) {
     for sign in sides {
         expected.extend(slopes.iter().map(|slope| sign * slope * f64::from(ABOVE) / divisor));
     }
-    check(&expected, 3e-6, 3e-6, |backend| {
+    check_op("pair_loss_forward, pair_loss_backward", &expected, 3e-6, 3e-6, |backend| {
         let (a, b) = (buffer(backend, &a), buffer(backend, &b));
         let extra =
             [has_extra[0].then(|| buffer(backend, &first)), has_extra[1].then(|| buffer(backend, &second))];
@@ -390,7 +390,7 @@ fn check_accuracy(geometry: &AccuracyGeometry, seed: u64) {
     let share = |(right, seen): (usize, usize)| if seen == 0 { 0.0 } else { right as f64 / seen as f64 };
     let all = by_class.iter().fold((0, 0), |all, class| (all.0 + class.0, all.1 + class.1));
     let expected: Vec<f64> = [all].into_iter().chain(by_class).map(share).collect();
-    check(&expected, 0.0, 1e-7, |backend| {
+    check_op("accuracy_forward", &expected, 0.0, 1e-7, |backend| {
         let (x, label) = (buffer(backend, &x), buffer(backend, &label));
         let (mut alone, mut share, mut shares) =
             (output(backend, 1), output(backend, 1), output(backend, classes));

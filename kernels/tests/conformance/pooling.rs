@@ -179,9 +179,7 @@ fn check_pooling(geometry: &PoolGeometry, seed: u64) {
         }
     }
     let (expected, places) = reference(geometry, &x, &random);
-    check_op("pooling_forward", &expected, 1e-6, 1e-6, |cpu| {
-        run(cpu, geometry, &x, seed, false)[0].clone()
-    });
+    check_op("pooling_forward", &expected, 1e-6, 1e-6, |cpu| run(cpu, geometry, &x, seed, false)[0].clone());
     if matches!(geometry.method, PoolMethod::Max | PoolMethod::StochasticTrain) {
         check(&places, 0.0, 0.0, |cpu| run(cpu, geometry, &x, seed, true)[1].clone());
         check(&expected, 0.0, 0.0, |cpu| run(cpu, geometry, &x, seed, true)[0].clone());

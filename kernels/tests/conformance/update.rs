@@ -7,6 +7,7 @@ use kernels::{
 use proptest::prelude::*;
 
 use crate::support::{buffer, check_devices, devices, numbers, open_devices, values};
+use crate::table;
 
 /// One of each kernel, with numbers of a third step or so.
 fn rules() -> Vec<UpdateRule> {
@@ -278,7 +279,12 @@ proptest! {
         seed in 0..1000_u64,
     ) {
         for rule in rules() {
-            check_devices(&expected(&lens, rule, &[], seed), 2e-6, 4e-6, |device| after(device, &lens, rule, &[], seed));
+            let expected = expected(&lens, rule, &[], seed);
+            check_devices(&expected, 2e-6, 4e-6, |device| {
+                let found = after(device, &lens, rule, &[], seed);
+                table::note("updates", device, &found, &expected);
+                found
+            });
         }
     }
 

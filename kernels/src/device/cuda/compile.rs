@@ -54,6 +54,15 @@ pub fn compile_reports(architecture: &str) -> Result<Vec<KernelReport>> {
     Ok(reports)
 }
 
+/// NVRTC's version.
+///
+/// # Errors
+/// [`Error::Device`] where it is missing.
+pub fn nvrtc_version() -> Result<String> {
+    let missing = |what| Error::Device { device: "NVRTC".to_owned(), what };
+    check().and_then(|()| version()).map_err(missing)
+}
+
 /// That NVRTC is there.
 pub(super) fn check() -> std::result::Result<(), String> {
     // SAFETY: looking for a library runs nothing but its own start-up code.

@@ -10,7 +10,7 @@ mod ring;
 mod staging;
 mod stream;
 
-pub use compile::{KernelReport, compile_reports};
+pub use compile::{KernelReport, compile_reports, nvrtc_version};
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_int, c_void};
@@ -25,6 +25,7 @@ use stream::Stream;
 use super::algorithm::Means;
 use super::cache::folder;
 use super::driver::{Address, Driver, Launch};
+use super::limits::{Attributes, Limits};
 use super::recording::{Recorder, RecordingId};
 use super::source::Module;
 use crate::error::{Error, Result};
@@ -42,6 +43,7 @@ pub(crate) struct Cuda {
     name: String,
     architecture: String,
     multiprocessors: u32,
+    limits: Option<Limits>,
     recorder: Recorder,
     // From here on dropped in this order, each while the context is still there.
     graphs: Mutex<HashMap<RecordingId, Graph>>,
@@ -120,6 +122,13 @@ impl Cuda {
             )));
         }
         let name = result::device::get_name(device).map_err(said)?;
+        let limits = Limits::of(&Attributes {
+            capability: [major, minor].map(|number| number as u32),
+            multiprocessors: multiprocessors as u32,
+            clock: attribute(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)? as u32,
+            memory_clock: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)? as u32,
+            bus: attribute(Attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)? as u32,
+        });
         let context = Context::hold(device).map_err(said)?;
         context.enter().map_err(said)?;
         Ok(Self {
@@ -127,6 +136,7 @@ impl Cuda {
             name,
             architecture: architecture(major, minor),
             multiprocessors: multiprocessors as u32,
+            limits,
             recorder: Recorder::default(),
             graphs: Mutex::default(),
             staging: Mutex::new(Staging::new().map_err(said)?),
@@ -186,6 +196,10 @@ impl Driver for Cuda {
 
     fn multiprocessors(&self) -> u32 {
         self.multiprocessors
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        self.limits
     }
 
     fn has_tf32(&self) -> bool {
