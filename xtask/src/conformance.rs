@@ -119,10 +119,23 @@ fn page(errors: &Errors) -> String {
     text
 }
 
-/// The operations of the trait that no test has recorded. What manages memory, or prepares or sizes something, is none.
+/// The operations of the trait that no test has recorded. What manages memory or records, or prepares or sizes
+/// something, is none.
 fn missing(definition: &str, errors: &Errors) -> Vec<String> {
-    const OTHERS: [&str; 8] =
-        ["name", "arithmetic", "allocate", "write", "read", "synchronize", "enter", "each"];
+    const OTHERS: [&str; 12] = [
+        "name",
+        "arithmetic",
+        "allocate",
+        "allocate_all",
+        "discard",
+        "write",
+        "read",
+        "synchronize",
+        "enter",
+        "each",
+        "record",
+        "replay",
+    ];
     let names = definition.lines().filter_map(|line| line.strip_prefix("    fn "));
     let names = names.filter_map(|line| line.split(['(', '<']).next());
     let is_operation = |name: &&str| {
