@@ -90,6 +90,7 @@ fn steps(metadata: &Value, emulator: bool) -> Vec<Step> {
                 "freeze",
                 "goldens",
                 "gradients",
+                "recorded",
                 "run",
                 "trajectories",
             ]
