@@ -251,6 +251,45 @@ fn hooks_and_rules_of_one_s_own_get_what_they_ask_for() {
     }
 }
 
+/// A hook that goes by numbers of its own, of parameters that are not updated, too.
+#[derive(Debug)]
+struct Everywhere {
+    fetches: bool,
+}
+
+impl Hook for Everywhere {
+    fn name(&self) -> &'static str {
+        "Everywhere"
+    }
+
+    fn before_update(&mut self, gradients: &mut Gradients<'_, '_>) {
+        if self.fetches {
+            gradients.norm();
+        }
+        for index in 0..LENS.len() {
+            gradients.scale(index, 1.5 + index as f32);
+            gradients.add_value(index, 0.1);
+        }
+    }
+}
+
+/// Without a gradient the third, frozen by their factor or by a hook the seventh and the last.
+#[test]
+fn what_is_not_updated_is_not_changed_in_another_s_place() {
+    for fetches in [false, true] {
+        let new = || {
+            let mut optimizer = Optimizer::new(Box::new(Adam::adam_w(0.01)), params());
+            optimizer.add_hook(Freeze::layers(["layer8"])).unwrap();
+            optimizer.add_hook(Everywhere { fetches }).unwrap();
+            optimizer
+        };
+        let (mut here, mut there) = (new(), new());
+        let (expected, found) = (after(&Place::Host, &mut here, 2), after(&device(), &mut there, 2));
+        assert!(bits(&expected) == bits(&found), "fetches: {fetches}");
+        assert!(remembered(&here) == remembered(&there), "fetches: {fetches}");
+    }
+}
+
 /// Gradients of which the sum of squares is beyond f32.
 #[test]
 fn norms_do_not_overflow() {

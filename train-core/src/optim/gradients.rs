@@ -113,8 +113,13 @@ impl Gradients<'_, '_> {
         value_squares(self.value(index), threads).sqrt()
     }
 
-    /// Notes an operation that will be done on a device, or does it.
+    /// Notes an operation that will be done on a device, or does it. A parameter that is not updated has nothing to change.
     fn take(&mut self, operation: Operation) {
+        if let Operation::Change(index, _) = operation
+            && self.active.binary_search(&index).is_err()
+        {
+            return;
+        }
         match &mut self.place {
             Place::Device(remote) if remote.fetched.is_none() => remote.notes.push(operation),
             _ => self.perform(&operation),
