@@ -56,6 +56,30 @@ fn replayed_steps_have_the_bits_of_others() {
     }
 }
 
+/// A hook that comes between steps holds the layer from the next one on: its statistics, too.
+#[test]
+fn a_layer_that_is_frozen_on_the_way_keeps_its_statistics() {
+    for device in [Device::Cpu, Device::Emulated] {
+        let backend = kernels::open(device, 1).unwrap();
+        let mut trainer = trainer(&*backend, NET, false, 1);
+        let statistics = |trainer: &Trainer<'_>| {
+            let infos = trainer.trainee().infos().iter().zip(bits(trainer));
+            infos.filter(|(info, _)| info.layer == "n1").map(|(_, bits)| bits).collect::<Vec<_>>()
+        };
+        let begun = statistics(&trainer);
+        (0..3).for_each(|iteration| drop(step(&mut trainer, iteration)));
+        let before = statistics(&trainer);
+        assert_ne!(begun, before);
+        let freeze = Freeze::layers(["n1"]).until(Until::Iteration(5));
+        trainer.solver_mut().optimizer_mut().add_hook(freeze).unwrap();
+        let thawed = (3..5).map(|iteration| step(&mut trainer, iteration).2).collect::<Vec<_>>();
+        assert_eq!(statistics(&trainer), before, "{device:?}");
+        assert_eq!(thawed, [vec![], vec!["c1".to_owned(), "n1".to_owned()]]);
+        step(&mut trainer, 5);
+        assert_ne!(statistics(&trainer), before, "{device:?}");
+    }
+}
+
 /// What chance fills in main memory is drawn once a pass, whether or not a pass could be recorded.
 #[test]
 fn what_cannot_be_recorded_goes_on_as_it_did() {

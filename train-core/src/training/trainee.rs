@@ -203,13 +203,13 @@ impl<'b> Trainee<'b> {
         let inputs = self.plan.inputs.iter().map(|&(_, value)| self.plan.storage(value));
         inputs.chain(self.first_param..stay.len()).for_each(|storage| stay[storage] = true);
         let memory = GradientMemory::assign(&self.plan, &self.flows.steps, &self.flows.diffs, &stay);
-        // What there was is given back before as much again is asked for.
+        // What there was is given back before as much again is asked for; recordings would keep it.
+        self.forget_recordings();
         self.diffs = Vec::new();
         self.diffs = allocate(self.backend, &memory.lens)?;
         self.places = memory.places;
         self.cleared.fill(false);
         self.frozen = frozen;
-        self.forget_recordings();
         Ok(())
     }
 

@@ -48,6 +48,8 @@ pub struct Trainer<'b> {
     trainee: Trainee<'b>,
     solver: Solver,
     update: Replay,
+    /// The layers that the net holds.
+    held: Vec<String>,
 }
 
 /// What an iteration came to.
@@ -67,8 +69,9 @@ impl<'b> Trainer<'b> {
     /// # Errors
     /// [`Error::CannotTrain`](crate::Error::CannotTrain) with every layer that passes no gradient on to one that learns.
     pub fn new(mut trainee: Trainee<'b>, solver: Solver) -> Result<Self> {
-        trainee.freeze(&solver.optimizer().held_layers())?;
-        Ok(Self { trainee, solver, update: Replay::default() })
+        let held = owned(&solver.optimizer().held_layers());
+        trainee.freeze(&held)?;
+        Ok(Self { trainee, solver, update: Replay::default(), held })
     }
 
     /// The net.
@@ -103,6 +106,8 @@ impl<'b> Trainer<'b> {
     /// `fill`'s; [`Error::Diverged`](crate::Error::Diverged) when the loss is no number any more, before anything is updated;
     /// those of the passes and the update.
     pub fn step(&mut self, fill: &mut dyn FnMut(&mut Trainee<'b>) -> Result<()>) -> Result<Stepped> {
+        // Hooks may have come since the last one.
+        self.follow_hooks()?;
         let passes = self.solver.iter_size();
         self.trainee.clear_gradients();
         let mut loss = 0.0;
@@ -117,9 +122,8 @@ impl<'b> Trainer<'b> {
             self.trainee.backward()?;
         }
         let rate = self.solver.rate();
-        let before = self.held();
         self.update()?;
-        Ok(Stepped { loss, rate, thawed: self.thaw(&before)? })
+        Ok(Stepped { loss, rate, thawed: self.follow_hooks()? })
     }
 
     /// Whether whole steps are replayed from recordings, on a device: a forward pass, a backward pass and an update, with the loss
@@ -133,9 +137,8 @@ impl<'b> Trainer<'b> {
     /// # Errors
     /// As [`Trainer::new`].
     pub fn new_epoch(&mut self) -> Result<Vec<String>> {
-        let before = self.held();
         self.solver.optimizer_mut().new_epoch();
-        self.thaw(&before)
+        self.follow_hooks()
     }
 
     /// Parameters, the solver's state, and counts: with the place in the data, all that a run needs to go on to the same
@@ -153,7 +156,7 @@ impl<'b> Trainer<'b> {
     /// When something is missing, or of another net or rule.
     pub fn restore_state(&mut self, state: &Weights) -> Result<()> {
         snapshot::restore(&mut self.trainee, &mut self.solver, state)?;
-        self.trainee.freeze(&self.solver.optimizer().held_layers())
+        self.hold(owned(&self.solver.optimizer().held_layers()))
     }
 
     fn update(&mut self) -> Result<()> {
@@ -165,17 +168,27 @@ impl<'b> Trainer<'b> {
         Ok(self.solver.update_on(backend, &mut params)?)
     }
 
-    fn held(&self) -> Vec<String> {
-        self.solver.optimizer().held_layers().into_iter().map(str::to_owned).collect()
-    }
-
-    /// Lets the net know what is frozen now, if that has changed; gives the layers that are frozen no more.
-    fn thaw(&mut self, before: &[String]) -> Result<Vec<String>> {
+    /// Lets the net know what hooks freeze now, if that has changed; gives the layers that are frozen no more.
+    fn follow_hooks(&mut self) -> Result<Vec<String>> {
         let held = self.solver.optimizer().held_layers();
-        if held == before {
+        if held == self.held {
             return Ok(Vec::new());
         }
-        self.trainee.freeze(&held)?;
-        Ok(before.iter().filter(|name| !held.contains(&name.as_str())).cloned().collect())
+        let held = owned(&held);
+        let before = self.held.clone();
+        self.hold(held)?;
+        Ok(before.into_iter().filter(|name| !self.held.contains(name)).collect())
     }
+
+    fn hold(&mut self, held: Vec<String>) -> Result<()> {
+        // The net's gradients get other memory; a recording of the update would keep what they had.
+        self.update.forget();
+        self.trainee.freeze(&held)?;
+        self.held = held;
+        Ok(())
+    }
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
 }
