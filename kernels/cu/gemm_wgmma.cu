@@ -98,7 +98,7 @@ KERNEL(gemm_wgmma, 256)(Gemm g) {
         async_fence();
         // Everybody's share of this slice is there, and the products of the slice before the last are done.
         __syncthreads();
-        wgmma_fence();
+        wgmma_fence(sums);
 #pragma unroll
         for (int quad = 0; quad < QUADS; quad += 2) {
             wgmma_tf32(sums, wgmma_operand(a[stage], quad, down * 4), wgmma_operand(b[stage], quad, 0));
@@ -111,9 +111,9 @@ KERNEL(gemm_wgmma, 256)(Gemm g) {
             left.fetch(k + 2 * SLICE);
             right.fetch(k + 2 * SLICE);
         }
-        wgmma_wait<1>();
+        wgmma_wait<1>(sums);
     }
-    wgmma_wait<0>();
+    wgmma_wait<0>(sums);
     const int first = down + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4, across = threadIdx.x % 4 * 2;
 #pragma unroll
     for (int i = 0; i < 64; ++i) hand_over(g, part, first + i % 4 / 2 * 8, across + i / 4 * 8 + i % 2, sums[i]);

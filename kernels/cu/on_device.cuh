@@ -131,6 +131,11 @@ struct WgmmaSums {
     __device__ __forceinline__ float operator[](int i) const { return values[i]; }
 };
 
+// All sums of `d`, for an instruction that reads and writes them.
+#define FOUR_SUMS(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define SIXTEEN_SUMS(i) FOUR_SUMS(i), FOUR_SUMS(i + 4), FOUR_SUMS(i + 8), FOUR_SUMS(i + 12)
+#define ALL_SUMS SIXTEEN_SUMS(0), SIXTEEN_SUMS(16), SIXTEEN_SUMS(32), SIXTEEN_SUMS(48)
+
 // Where an operand of 8 steps lies: rows (or columns) of four steps, 16 bytes, one behind the other, from `index` of row `quad`
 // of the array on; the other four steps in the array's next row.
 typedef uint64_t WgmmaOperand;
@@ -150,10 +155,12 @@ __device__ __forceinline__ void async_fence() {
 #endif
 }
 
-// Between what the threads did to the sums and the next products.
-__device__ __forceinline__ void wgmma_fence() {
+// Between what the threads did to the sums and the next products. It names the sums, though it does not change them, so that the
+// compiler moves nothing that is done to them to the other side; likewise the wait.
+__device__ __forceinline__ void wgmma_fence(WgmmaSums& sums) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+    float(&d)[64] = sums.values;
+    asm volatile("wgmma.fence.sync.aligned;" : ALL_SUMS::"memory");
 #endif
 }
 
@@ -164,11 +171,12 @@ __device__ __forceinline__ void wgmma_commit() {
 #endif
 }
 
-// Waits for all but the last so many groups.
+// Waits for all but the last so many groups, which add to these sums.
 template <int GROUPS>
-__device__ __forceinline__ void wgmma_wait() {
+__device__ __forceinline__ void wgmma_wait(WgmmaSums& sums) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(GROUPS) : "memory");
+    float(&d)[64] = sums.values;
+    asm volatile("wgmma.wait_group.sync.aligned %64;" : ALL_SUMS : "n"(GROUPS) : "memory");
 #endif
 }
 
@@ -176,17 +184,17 @@ __device__ __forceinline__ void wgmma_wait() {
 __device__ __forceinline__ void wgmma_tf32(WgmmaSums& sums, WgmmaOperand a, WgmmaOperand b) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     float(&d)[64] = sums.values;
-#define FOUR(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
-#define SIXTEEN(i) FOUR(i), FOUR(i + 4), FOUR(i + 8), FOUR(i + 12)
     asm volatile(
         "wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32 "
         "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
         "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
         "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
         "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, %64, %65, 1, 1, 1;"
-        : SIXTEEN(0), SIXTEEN(16), SIXTEEN(32), SIXTEEN(48)
+        : ALL_SUMS
         : "l"(a), "l"(b));
-#undef SIXTEEN
-#undef FOUR
 #endif
 }
+
+#undef ALL_SUMS
+#undef SIXTEEN_SUMS
+#undef FOUR_SUMS

@@ -60,10 +60,10 @@ inline WgmmaOperand wgmma_operand(Shared<float, QUADS, N>& slice, int quad, int 
 #define wgmma_tf32(sums, a, b) emulated::start_product(__LINE__, sums, a, b)
 
 inline void async_fence() { emulated::fence_shared(); }
-inline void wgmma_fence() { emulated::fence_sums(); }
+inline void wgmma_fence(WgmmaSums&) { emulated::fence_sums(); }
 inline void wgmma_commit() { emulated::commit_products(); }
 
 template <int GROUPS>
-inline void wgmma_wait() {
+inline void wgmma_wait(WgmmaSums&) {
     emulated::wait_for_products(GROUPS);
 }

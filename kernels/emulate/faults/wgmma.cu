@@ -20,10 +20,10 @@ KERNEL(sums_not_waited_for, 256)(uint32_t count, Global<const float> x, Global<f
     __syncthreads();
     WgmmaSums sums;
     sums.clear();
-    wgmma_fence();
+    wgmma_fence(sums);
     multiply(sums, operands);
     if (first() < count) y[first()] = sums[0];
-    wgmma_wait<0>();
+    wgmma_wait<0>(sums);
 }
 
 // The product may see the sums as they were before they were cleared.
@@ -35,7 +35,7 @@ KERNEL(missing_wgmma_fence, 256)(uint32_t count, Global<const float> x, Global<f
     WgmmaSums sums;
     sums.clear();
     multiply(sums, operands);
-    wgmma_wait<0>();
+    wgmma_wait<0>(sums);
     if (first() < count) y[first()] = sums[0];
 }
 
@@ -46,9 +46,9 @@ KERNEL(missing_async_fence, 256)(uint32_t count, Global<const float> x, Global<f
     __syncthreads();
     WgmmaSums sums;
     sums.clear();
-    wgmma_fence();
+    wgmma_fence(sums);
     multiply(sums, operands);
-    wgmma_wait<0>();
+    wgmma_wait<0>(sums);
     if (first() < count) y[first()] = sums[0];
 }
 
@@ -60,11 +60,11 @@ KERNEL(overwritten_operand, 256)(uint32_t count, Global<const float> x, Global<f
     __syncthreads();
     WgmmaSums sums;
     sums.clear();
-    wgmma_fence();
+    wgmma_fence(sums);
     multiply(sums, operands);
     __syncthreads();
     fill(operands, count, x);
-    wgmma_wait<0>();
+    wgmma_wait<0>(sums);
     if (first() < count) y[first()] = sums[0];
 }
 
@@ -76,7 +76,7 @@ KERNEL(products_not_waited_for, 256)(uint32_t count, Global<const float> x, Glob
     __syncthreads();
     WgmmaSums sums;
     sums.clear();
-    wgmma_fence();
+    wgmma_fence(sums);
     multiply(sums, operands);
     if (first() < count) y[first()] = 0.0f;
 }
