@@ -22,7 +22,7 @@ impl Choices {
     /// Those that were kept in `folder`, if there is one. What cannot be read, or is of another environment, does not count.
     pub(crate) fn open(folder: Option<&Path>, environment: &str) -> Self {
         let environment = environment.replace(['\n', '\t'], " ");
-        let name = format!("{:032x}.txt", cache::hash(&environment));
+        let name = format!("{:032x}.txt", cache::hash(environment.as_bytes()));
         let mut choices =
             Self { file: folder.map(|folder| folder.join(name)), environment, names: BTreeMap::new() };
         choices.read();

@@ -33,26 +33,33 @@ impl Clock for Events {
         let sources: String = MODULES.iter().map(|module| module.source()).collect();
         Ok(format!(
             "{name}, {architecture}, {multiprocessors} multiprocessors, driver {version}, NVRTC {nvrtc}, kernels {:032x}",
-            cache::hash(&sources)
+            cache::hash(sources.as_bytes())
         ))
     }
 
     fn time(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<f32> {
-        // Not within a recording, which runs nothing.
-        drop(self.driver.recorder.unrecorded("it measures")?);
         self.driver.enter()?;
         let said = |error| self.driver.said(error);
         let (start, end) = (Event::new().map_err(said)?, Event::new().map_err(said)?);
-        let stream = self.driver.compute.handle();
-        // SAFETY: the event is live, and the stream is the driver's.
-        unsafe { result::event::record(start.0, stream) }.map_err(said)?;
+        self.record(&start)?;
         work()?;
-        // SAFETY: as above.
-        unsafe { result::event::record(end.0, stream) }.map_err(said)?;
-        // SAFETY: the event was recorded.
+        self.record(&end)?;
+        // SAFETY: the event was recorded, and not in a recording.
         unsafe { result::event::synchronize(end.0) }.map_err(said)?;
         // SAFETY: both were recorded in one stream, and are over.
         unsafe { result::event::elapsed(start.0, end.0) }.map_err(said)
+    }
+}
+
+impl Events {
+    /// Puts an event behind what was given before, in its own turn: within a recording, this thread's or another's, it would never
+    /// be over.
+    fn record(&self, event: &Event) -> Result<()> {
+        let _turn = self.driver.recorder.unrecorded("it measures")?;
+        self.driver.enter()?;
+        // SAFETY: the event is live, and the stream is the driver's.
+        unsafe { result::event::record(event.0, self.driver.compute.handle()) }
+            .map_err(|error| self.driver.said(error))
     }
 }
 

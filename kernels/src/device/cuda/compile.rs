@@ -63,11 +63,15 @@ pub fn nvrtc_version() -> Result<String> {
     check().and_then(|()| version()).map_err(missing)
 }
 
-/// That NVRTC is there.
+/// That NVRTC is there, with all that is called: cudarc's bindings end the program where something is missing.
 pub(super) fn check() -> std::result::Result<(), String> {
     // SAFETY: looking for a library runs nothing but its own start-up code.
     if unsafe { sys::is_culib_present() } {
-        return Ok(());
+        // The newest function that is called. SAFETY: the library is there; the symbol is looked up, not called.
+        return match unsafe { sys::culib().get::<*const ()>(b"nvrtcGetCUBIN\0") } {
+            Ok(_) => Ok(()),
+            Err(_) => Err("its libnvrtc gives no machine code: it must be of CUDA 11.1 or later".to_owned()),
+        };
     }
     Err("there is no libnvrtc, which compiles the kernels: it is part of CUDA's toolkit, and of the package \
          nvidia-cuda-nvrtc-cu12 of PyPI; LD_LIBRARY_PATH says where else it is looked for"
