@@ -2,6 +2,12 @@
 // of 8192 values, as the table says. A value is read and written once, its gradient read once, each array of its rule read and
 // written once: 12 + 8 · arrays bytes a value, for some 2 to 20 flops.
 //
+// The formulas are the processor's, operation by operation. On the emulator so are the bits; for a GPU the compiler makes one
+// operation of a multiplication and the addition that follows, which rounds once where the processor rounds twice.
+//
+// The formulas are the processor's, operation by operation. On the emulator so are the bits; for a GPU the compiler makes one
+// operation of a multiplication and the addition that follows, which rounds once where the processor rounds twice.
+//
 // A rule's numbers are those of the enum UpdateRule in src/update.rs, which has its formula, in the same order.
 
 struct Sgd {

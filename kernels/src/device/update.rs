@@ -79,11 +79,16 @@ impl Updates for DeviceUpdates {
         let plan = Plan::new(&lens, &addresses, rules, steps);
         // Empty, should anything fail below: then the next write is for other launches.
         let before = std::mem::take(&mut self.addresses);
-        let mut same = kernel == self.kernel && addresses == before && plan.stages == self.plan.stages;
+        let mut same = kernel == self.kernel && addresses == before;
+        same &= plan.stages == self.plan.stages && plan.pieces == self.plan.pieces;
+        if !same {
+            // What was recorded goes on reading the old ones, which name memory that is kept for it.
+            (self.table, self.pieces) = (None, None);
+        }
         same &= !reserve(&self.driver, &mut self.table, plan.numbers.len())?;
         same &= !reserve(&self.driver, &mut self.parts, 2 * plan.part_count())?;
         same &= !reserve(&self.driver, &mut self.factors, plan.factor_count())?;
-        if reserve(&self.driver, &mut self.pieces, plan.pieces.len())? || plan.pieces != self.plan.pieces {
+        if reserve(&self.driver, &mut self.pieces, plan.pieces.len())? {
             same = false;
             upload(&*self.driver, self.pieces.as_ref(), &plan.pieces)?;
         }

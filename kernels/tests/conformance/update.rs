@@ -338,6 +338,27 @@ fn recorded_updates_go_by_what_is_written() {
     }
 }
 
+/// A recording's table names its own tensors, whatever is written for others that are gone by then.
+#[test]
+fn recorded_updates_do_not_touch_what_was_written_later() {
+    let rule = UpdateRule::Sgd { rate: 0.1 };
+    for device in devices() {
+        let [mut launched, mut replayed] = [1, 1].map(|seed| Tensors::new(device, &[300], rule, seed));
+        let [mut one, mut other] = [updates(device), updates(device)];
+        one.write(&mut launched.views(), &[rule], &[]).unwrap();
+        one.launch(&mut launched.views()).unwrap();
+        other.write(&mut replayed.views(), &[rule], &[]).unwrap();
+        let mut outcome = Ok(());
+        let recording = device.record(&mut || outcome = other.launch(&mut replayed.views())).unwrap();
+        outcome.unwrap();
+        let mut later = Tensors::new(device, &[300], rule, 2);
+        other.write(&mut later.views(), &[rule], &[]).unwrap();
+        drop(later);
+        device.replay(&recording).unwrap();
+        assert_eq!(launched.read(device), replayed.read(device));
+    }
+}
+
 #[test]
 fn what_cannot_be_updated_is_refused() {
     let sgd = UpdateRule::Sgd { rate: 0.1 };
