@@ -12,10 +12,11 @@ results=${1:-$here/results}
 device=${REBREW_GPU_DEVICE:-cuda}
 python=${REBREW_PYTHON3:-python3}
 
-# Where NVRTC may be: beside this file, or with python3's packages.
-beside=$here/nvidia/cuda_nvrtc/lib
-packaged=$("$python" -c 'import nvidia.cuda_nvrtc as found; print(list(found.__path__)[0])' 2>/dev/null || true)
-LD_LIBRARY_PATH=$beside${packaged:+:$packaged/lib}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+# Where NVRTC and cuBLAS may be: beside this file, or with python3's packages.
+for library in cuda_nvrtc cublas; do
+    packaged=$("$python" -c "import nvidia.$library as found; print(list(found.__path__)[0])" 2>/dev/null || true)
+    LD_LIBRARY_PATH=$here/nvidia/$library/lib${packaged:+:$packaged/lib}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+done
 export LD_LIBRARY_PATH
 
 mkdir -p "$results" || exit 2
