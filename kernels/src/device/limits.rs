@@ -10,7 +10,7 @@ pub struct Limits {
 }
 
 /// What a GPU says of itself.
-#[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "the emulator has no clock"))]
+#[cfg(any(feature = "cuda", test))]
 pub(crate) struct Attributes {
     /// Its compute capability.
     pub(crate) capability: [u32; 2],
@@ -22,9 +22,9 @@ pub(crate) struct Attributes {
     pub(crate) bus: u32,
 }
 
+#[cfg(any(feature = "cuda", test))]
 impl Limits {
     /// None where a driver does not tell the clocks, or the capability is not known here.
-    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "the emulator has no clock"))]
     pub(crate) fn of(attributes: &Attributes) -> Option<Self> {
         let Attributes { capability, multiprocessors, clock, memory_clock, bus } = *attributes;
         if clock == 0 || memory_clock == 0 {
@@ -39,6 +39,7 @@ impl Limits {
 
 /// Multiply-adds in f32 that a multiprocessor starts in a cycle (CUDA C++ Programming Guide, "Throughput of Native Arithmetic
 /// Instructions").
+#[cfg(any(feature = "cuda", test))]
 fn lanes(capability: [u32; 2]) -> Option<u32> {
     match capability {
         [7, 5] | [8, 0] => Some(64),
