@@ -38,11 +38,7 @@ impl Flows {
     pub(super) fn new(net: &Net, plan: &Plan, wanted: &Wanted<'_>) -> Result<Self> {
         let needs = needs(net, plan, wanted);
         let is_input = is_input(plan);
-        let mut flows = Self {
-            steps: vec![Flow::default(); plan.steps.len()],
-            diffs: vec![false; plan.storages.len()],
-            given: vec![true; plan.storages.len()],
-        };
+        let mut flows = Self::nowhere(plan);
         let mut written = vec![false; plan.storages.len()];
         let mut refused: Vec<Refusal> = Vec::new();
         for &source in wanted.sources {
@@ -97,6 +93,15 @@ impl Flows {
             flows.diffs[storage] |= learns;
         }
         Ok(flows)
+    }
+
+    /// No gradient of anything.
+    pub(super) fn nowhere(plan: &Plan) -> Self {
+        Self {
+            steps: vec![Flow::default(); plan.steps.len()],
+            diffs: vec![false; plan.storages.len()],
+            given: vec![true; plan.storages.len()],
+        }
     }
 
     /// Whether a step computes a gradient.

@@ -186,7 +186,8 @@ impl<'b> Trainee<'b> {
     /// whenever they change. Gradients begin anew.
     ///
     /// # Errors
-    /// [`Error::CannotTrain`] with every layer that passes no gradient on to one that learns.
+    /// [`Error::CannotTrain`] with every layer that passes no gradient on to one that learns; the device's, where there is no room
+    /// for the gradients: then nothing learns until another call succeeds.
     pub fn freeze<S: AsRef<str>>(&mut self, layers: &[S]) -> Result<()> {
         let is_frozen = |name: &str| layers.iter().any(|layer| layer.as_ref() == name);
         let frozen: Vec<bool> = self.net.layers.iter().map(|layer| is_frozen(&layer.name)).collect();
@@ -205,11 +206,17 @@ impl<'b> Trainee<'b> {
         let memory = GradientMemory::assign(&self.plan, &self.flows.steps, &self.flows.diffs, &stay);
         // What there was is given back before as much again is asked for; recordings would keep it.
         self.forget_recordings();
-        self.diffs = Vec::new();
-        self.diffs = allocate(self.backend, &memory.lens)?;
+        self.diffs = memory.lens.iter().map(|_| None).collect();
         self.places = memory.places;
         self.cleared.fill(false);
         self.frozen = frozen;
+        match allocate(self.backend, &memory.lens) {
+            Ok(diffs) => self.diffs = diffs,
+            Err(error) => {
+                self.flows = Flows::nowhere(&self.plan);
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
