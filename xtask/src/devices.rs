@@ -257,7 +257,11 @@ fn together(cells: Vec<Cell>) -> Cell {
     cells
         .into_iter()
         .reduce(|all, next| match (all, next) {
-            (Cell::Close { arrays, worst, shaky }, Cell::Close { arrays: more, worst: other, .. }) => {
+            (
+                Cell::Close { arrays, worst, shaky },
+                Cell::Close { arrays: more, worst: other, shaky: shakier },
+            ) => {
+                let shaky = shaky.into_iter().chain(shakier).reduce(f64::max);
                 Cell::Close { arrays: arrays + more, worst: worst.max(other), shaky }
             }
             (Cell::Close { .. }, other) | (other, _) => other,
@@ -308,9 +312,14 @@ fn print(device: &str, rows: &[(String, Cell, Cell)]) -> usize {
         _ => None,
     });
     let worst = worst.fold(0.0, f64::max);
+    let shaky = cells().filter_map(|cell| match cell {
+        Cell::Close { shaky, .. } => *shaky,
+        _ => None,
+    });
+    let (shaky, count) = shaky.fold((0.0, 0), |(worst, count), part| (part.max(worst), count + 1));
     let of = |what| rows.len() - reasons.get(what).copied().unwrap_or(0);
     println!(
-        "\n{device} beside cpu, {} nets: {} passed through and {} fine-tuned, worst {worst:.1e}, {differences} differences of more than {TOLERANCE:e}",
+        "\n{device} beside cpu, {} nets: {} passed through and {} fine-tuned, worst {worst:.1e}, {differences} differences of more than {TOLERANCE:e}; in {count} comparisons some arrays are as far off as the processor from itself, up to {shaky:.1e}",
         rows.len(),
         of("passes"),
         of("fine-tuning"),
@@ -351,6 +360,9 @@ mod tests {
     #[test]
     fn the_worst_of_several_comparisons_stays() {
         assert_eq!(together(vec![close(2, 1e-6), close(2, 3e-6)]), close(4, 3e-6));
+        let shaky = |shaky| Cell::Close { arrays: 2, worst: 1e-6, shaky };
+        let all = together(vec![shaky(None), shaky(Some(2e-4)), shaky(Some(3e-4)), shaky(None)]);
+        assert_eq!(all, Cell::Close { arrays: 8, worst: 1e-6, shaky: Some(3e-4) });
         let different = || Cell::Different("`a`".to_owned());
         assert_eq!(together(vec![close(2, 1e-6), different()]), different());
         assert_eq!(together(vec![different(), close(2, 1e-6)]), different());
