@@ -93,7 +93,7 @@ fn with(device: kernels::DeviceBackend, means: Means) -> kernels::DeviceBackend 
 }
 
 /// Bytes a second, read and written, of a copy between two arrays that no cache holds.
-fn copies(cpu: &CpuBackend) -> Result<f64> {
+fn copies(cpu: &dyn Backend) -> Result<f64> {
     const LEN: usize = 32 << 20;
     let (x, mut y) = (cpu.allocate(LEN)?, cpu.allocate(LEN)?);
     let seconds = crate::timing::seconds(cpu, &mut || {

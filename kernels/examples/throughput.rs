@@ -8,9 +8,10 @@
 
 use std::time::Instant;
 
+use kernels::prelude::*;
 use kernels::{
-    Activation, AxisGeometry, Backend, Buffer, ConvAlgorithm, ConvGeometry, CpuBackend, EltwiseOp, Epilogue,
-    Error, GemmGeometry, InnerProductGeometry, LrnGeometry, PoolGeometry, PoolMethod, Rounding,
+    Activation, AxisGeometry, Buffer, ConvAlgorithm, ConvGeometry, CpuBackend, EltwiseOp, Epilogue, Error,
+    GemmGeometry, InnerProductGeometry, LrnGeometry, PoolGeometry, PoolMethod, Rounding,
 };
 
 fn main() -> Result<(), Error> {

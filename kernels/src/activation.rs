@@ -87,7 +87,7 @@ pub enum GradientFrom {
 }
 
 impl Activation {
-    /// What [`activation_backward`](crate::Backend::activation_backward) must be given; `None` where there is no gradient, as
+    /// What [`activation_backward`](crate::ActivationOps::activation_backward) must be given; `None` where there is no gradient, as
     /// Caffe has it. (Of Elu it is the output on the understanding that α is not negative.)
     pub fn gradient_from(self) -> Option<GradientFrom> {
         Some(match self {

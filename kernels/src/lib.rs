@@ -1,13 +1,14 @@
 //! The maths of Caffe's layers, on buffers: this crate knows no net and no file.
 //!
 //! A [`Backend`] is a device with memory ([`Buffer`]) and some seventy coarse operations, forward and
-//! backward. Sizes travel in plain [geometry](ConvGeometry) structs; operations with weights are *prepared* once (the
+//! backward, in families: [`ConvolutionOps`], [`PoolingOps`], [`LossOps`] and so on. Sizes travel in plain
+//! [geometry](ConvGeometry) structs; operations with weights are *prepared* once (the
 //! algorithm is chosen, the weights are packed) and then run any number of times without allocating.
 //!
 //! ```
-//! use kernels::{Activation, Backend, ConvGeometry, CpuBackend, Epilogue};
+//! use kernels::{Activation, ConvGeometry, Device, Epilogue, open};
 //!
-//! let cpu = CpuBackend::new(2)?;
+//! let cpu = open(Device::Cpu, 2)?;
 //! // AlexNet's conv2: 96 channels of 27×27, 256 filters of 5×5 in two groups.
 //! let geometry = ConvGeometry::new(1, [96, 256], &[27, 27], &[5, 5]).with_pad(&[2, 2]).with_group(2);
 //!
@@ -61,7 +62,11 @@ mod recording;
 mod update;
 
 pub use activation::{Activation, GradientFrom};
-pub use backend::{ArgMaxOutput, Backend, EltwiseOp, Epilogue, ReduceOp, Site};
+pub use backend::{
+    ActivationOps, ArgMaxOutput, Backend, ConvolutionOps, DeconvolutionOps, ElementwiseOps, EltwiseOp,
+    EmbedOps, Epilogue, GemmOps, InnerProductOps, LossOps, MemoryOps, NormalizationOps, PoolingOps,
+    RecurrentOps, ReduceOp, ReductionOps, ResizeOps, Site, SoftmaxOps, TransformOps, VectorOps,
+};
 pub use buffer::{Buffer, HostBuffer};
 pub use cpu::{ConvAlgorithm, CpuBackend, Isa};
 #[cfg(device)]
@@ -82,3 +87,14 @@ pub use recording::Recording;
 pub use update::{
     GradientChange, GradientStep, MAX_UPDATE_STATE, NormalNoise, UpdateRule, UpdateTensor, Updates,
 };
+
+/// [`Backend`] and the traits of its families, for calls on a backend of a known type: a `dyn Backend` has their methods without
+/// any import.
+pub mod prelude {
+    #[doc(no_inline)]
+    pub use crate::backend::{
+        ActivationOps, Backend, ConvolutionOps, DeconvolutionOps, ElementwiseOps, EmbedOps, GemmOps,
+        InnerProductOps, LossOps, MemoryOps, NormalizationOps, PoolingOps, RecurrentOps, ReductionOps,
+        ResizeOps, SoftmaxOps, TransformOps, VectorOps,
+    };
+}

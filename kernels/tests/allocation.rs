@@ -7,9 +7,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use kernels::prelude::*;
 use kernels::{
-    Activation, AxisGeometry, Backend, CLOCK_LEN, ConvAlgorithm, ConvGeometry, CopyGeometry, CpuBackend,
-    EltwiseOp, Epilogue, Error, InnerProductGeometry, LabelLoss, LabelLossGeometry, LossDivisor, LrnGeometry,
+    Activation, AxisGeometry, CLOCK_LEN, ConvAlgorithm, ConvGeometry, CopyGeometry, CpuBackend, EltwiseOp,
+    Epilogue, Error, InnerProductGeometry, LabelLoss, LabelLossGeometry, LossDivisor, LrnGeometry,
     PoolGeometry, PoolMethod, Random, Site,
 };
 

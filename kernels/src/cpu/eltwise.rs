@@ -6,9 +6,6 @@ use crate::backend::EltwiseOp;
 /// Elements worked on at a time: the partial result stays in the first-level cache.
 const CHUNK: usize = 4 * 1024;
 
-/// The most inputs at a time.
-pub(crate) const MAX_INPUTS: usize = 32;
-
 /// Combines `inputs`, each as long as `y`.
 pub(crate) fn forward(cpu: &CpuBackend, op: EltwiseOp<'_>, inputs: &[&[f32]], y: &mut [f32]) {
     cpu.threads.chunks(y, CHUNK, inputs.len(), |index, y| {

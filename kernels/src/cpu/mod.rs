@@ -2,6 +2,7 @@
 
 mod activation;
 mod argmax;
+mod backend;
 mod channelwise;
 pub(crate) mod conv;
 pub(crate) mod deconv;
@@ -15,7 +16,6 @@ mod lrn;
 mod lstm;
 mod math;
 mod normalize;
-mod operations;
 mod pair_loss;
 mod peak;
 mod pooling;

@@ -1,7 +1,11 @@
 //! Functions of one number, as `cu/activation.cu` takes them.
 
-use super::call::Parameter;
+use super::DeviceBackend;
+use super::call::{Parameter, Target};
+use super::memory::DeviceBuffer;
+use super::source::ACTIVATION;
 use crate::activation::Activation;
+use crate::error::Result;
 
 /// The number of a function in `cu/activation.cu`, and its terms.
 #[repr(C)]
@@ -54,5 +58,28 @@ impl Function {
             }
             _ => None,
         }
+    }
+}
+
+impl DeviceBackend {
+    /// `y = activation(x)`; in place without x.
+    pub(super) fn activate(
+        &self,
+        activation: Activation,
+        len: usize,
+        x: Option<&DeviceBuffer>,
+        y: &Target<'_>,
+    ) -> Result<()> {
+        if activation == Activation::Identity && x.is_none() {
+            return Ok(());
+        }
+        let function = Function::of(activation);
+        let call = self.call(&ACTIVATION, "activation_forward").value(&function).count(len);
+        call.input_or(x, y).output(y, len).over(len)
+    }
+
+    /// What of an activation could not be done on the way out.
+    pub(super) fn apply(&self, rest: Activation, len: usize, y: &Target<'_>) -> Result<()> {
+        self.activate(rest, len, None, y)
     }
 }

@@ -254,8 +254,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::backend::Backend as _;
     use crate::device::stand_in::{FakeClock, backend};
+    use crate::prelude::*;
 
     /// Large enough for every kind of tile, and for sums in parts.
     fn product() -> GemmGeometry {

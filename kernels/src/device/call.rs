@@ -16,6 +16,9 @@ use crate::geometry::{
 /// Threads of a block, of kernels whose threads do not work together.
 pub(crate) const THREADS: u32 = 256;
 
+/// The most parts into which a sum over a whole array is cut.
+pub(crate) const PARTS: usize = 256;
+
 /// What a kernel can take by value.
 ///
 /// # Safety

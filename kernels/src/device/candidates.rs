@@ -200,10 +200,10 @@ fn add<P: Candidate + PartialEq>(plans: &mut Vec<P>, more: impl IntoIterator<Ite
 mod tests {
     use super::*;
     use crate::activation::Activation;
-    use crate::backend::Backend as _;
     use crate::buffer::Buffer;
     use crate::device::MathMode;
     use crate::device::stand_in::{FakeClock, backend};
+    use crate::prelude::*;
 
     fn device(math: MathMode) -> DeviceBackend {
         backend(&FakeClock::new(|_| panic!("nothing is to be measured")), None).with_math(math)

@@ -32,35 +32,6 @@ pub(crate) enum Pass {
     Filter,
 }
 
-/// A convolution, a deconvolution or a gradient ready to run: its own weights, and how it is computed.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    /// The convolution's; of a deconvolution, that of the convolution it transposes.
-    pub(crate) geometry: ConvGeometry,
-    pub(crate) pass: Pass,
-    /// As they are given, or transformed.
-    pub(crate) weights: DeviceBuffer,
-    pub(crate) plan: Plan,
-}
-
-impl Prepared {
-    pub(crate) fn workspace_len(&self) -> usize {
-        self.plan.workspace_len(result_len(&self.geometry, self.pass))
-    }
-
-    pub(crate) fn name(&self) -> &'static str {
-        match self.plan {
-            Plan::Depthwise => "depthwise",
-            Plan::Pointwise(_) => "1x1 GEMM",
-            Plan::PointwiseBlas => "1x1 GEMM, cuBLAS",
-            Plan::Winograd(winograd) if winograd.by_blas => "Winograd F(4x4,3x3), cuBLAS",
-            Plan::Winograd(_) => "Winograd F(4x4,3x3)",
-            Plan::Product(Cut { tile: Tile::Tf32, .. }) => "implicit GEMM, TF32",
-            Plan::Product(_) => "implicit GEMM",
-        }
-    }
-}
-
 /// How a pass is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {

@@ -75,3 +75,8 @@ impl Drop for Allocation {
         self.driver.recorder().drop_memory(&*self.driver, self.born, addresses);
     }
 }
+
+/// Bytes that so many floats take.
+pub(super) fn bytes(floats: usize) -> Address {
+    floats as Address * size_of::<f32>() as Address
+}

@@ -1,11 +1,12 @@
 //! Devices that run the kernels of `cu/`: an NVIDIA GPU, and its emulation on the processor.
 //!
-//! There is one implementation of [`Backend`](crate::Backend), in [`operations`], over a small trait, [`driver::Driver`], with
+//! There is one implementation of [`Backend`](crate::Backend), in [`backend`], over a small trait, [`driver::Driver`], with
 //! one implementation for CUDA's driver and one for the emulator: what is launched, with which grid and which arguments, is the
 //! same code for both.
 
 mod activation;
 mod algorithm;
+mod backend;
 mod blas;
 mod cache;
 mod call;
@@ -15,20 +16,20 @@ mod convolution;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod driver;
-mod embed;
 #[cfg(feature = "emulate")]
 mod emulate;
 mod faults;
 mod gemm;
 mod limits;
-mod losses;
 mod memory;
-mod operations;
 mod phases;
+mod prepared;
+mod random;
 mod recording;
 mod source;
 #[cfg(all(test, feature = "emulate"))]
 mod stand_in;
+mod sums;
 mod update;
 mod update_plan;
 mod winograd;
@@ -39,7 +40,7 @@ pub use gemm::GemmVersion;
 pub use limits::Limits;
 pub use memory::DeviceBuffer;
 
-pub(crate) use convolution::Prepared;
+pub(crate) use prepared::Prepared;
 pub(crate) use recording::Recorded;
 
 use std::sync::{Arc, Mutex};
@@ -130,7 +131,7 @@ impl DeviceBackend {
     }
 
     fn with_driver(driver: Arc<dyn Driver>) -> Result<Self> {
-        let scratch = Mutex::new(DeviceBuffer::zeroed(&driver, 2 * operations::PARTS)?);
+        let scratch = Mutex::new(DeviceBuffer::zeroed(&driver, 2 * call::PARTS)?);
         let faults = Faults::new(&driver)?;
         let (math, choice, means) = (MathMode::default(), Choice::default(), Means::default());
         let chosen = Chosen::default();
@@ -144,7 +145,7 @@ impl DeviceBackend {
 
     /// Copies to the host from float `start` on, when all work given before is done.
     fn fetch(&self, buffer: &DeviceBuffer, start: usize, values: &mut [f32]) -> Result<()> {
-        self.driver.read(buffer.address() + operations::bytes(start), values)
+        self.driver.read(buffer.address() + memory::bytes(start), values)
     }
 
     fn call<'a>(&'a self, module: &'static Module, kernel: &'static str) -> Call<'a> {

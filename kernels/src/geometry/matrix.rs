@@ -39,6 +39,14 @@ pub struct InnerProductGeometry {
     pub transpose: bool,
 }
 
+impl InnerProductGeometry {
+    /// The product that takes dy to dx: inputs and outputs exchanged.
+    pub(crate) fn mirrored(&self) -> Self {
+        let Self { batch, inputs, outputs, transpose } = *self;
+        Self { batch, inputs: outputs, outputs: inputs, transpose: !transpose }
+    }
+}
+
 /// Sizes of a look-up of rows in a table.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

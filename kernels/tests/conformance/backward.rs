@@ -1,8 +1,9 @@
 //! Gradients against the slopes of f64 forward passes, taken by central differences.
 
+use kernels::prelude::*;
 use kernels::{
-    Activation, AxisGeometry, Backend, Buffer, ConvGeometry, CopyGeometry, CpuBackend, EltwiseOp,
-    EmbedGeometry, GradientFrom, InnerProductGeometry, InterpGeometry, LrnGeometry, LrnRegion, LstmGeometry,
+    Activation, AxisGeometry, Buffer, ConvGeometry, CopyGeometry, CpuBackend, EltwiseOp, EmbedGeometry,
+    GradientFrom, InnerProductGeometry, InterpGeometry, LrnGeometry, LrnRegion, LstmGeometry,
     NormalizeGeometry, PoolGeometry, PoolMethod, Random, ReduceOp, Rounding, RowsGeometry, Site, clock,
 };
 use proptest::prelude::*;

@@ -1,6 +1,7 @@
 //! Gradients of convolution and deconvolution, and packing other weights in place of the old.
 
-use kernels::{Backend, ConvAlgorithm, ConvGeometry, CpuBackend, Epilogue};
+use kernels::prelude::*;
+use kernels::{ConvAlgorithm, ConvGeometry, CpuBackend, Epilogue};
 use proptest::prelude::*;
 
 use crate::convolution::{axis, deconvolution_geometry, geometry, not_images, pairs, pixels, square};

@@ -1,7 +1,8 @@
 //! What only devices have: several versions of a product, TF32, and memory of their own.
 
+use kernels::prelude::*;
 use kernels::{
-    Activation, Backend, Buffer, Choice, ConvAlgorithm, ConvGeometry, CpuBackend, DeviceBackend, Epilogue,
+    Activation, Buffer, Choice, ConvAlgorithm, ConvGeometry, CpuBackend, DeviceBackend, Epilogue,
     GemmGeometry, GemmVersion, HostBuffer, InnerProductGeometry, MathMode,
 };
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use kernels::prelude::*;
 use kernels::{
-    Activation, Backend, Buffer, EmbedGeometry, Epilogue, GemmGeometry, HostBuffer, InnerProductGeometry,
+    Activation, Buffer, EmbedGeometry, Epilogue, GemmGeometry, HostBuffer, InnerProductGeometry,
     LstmGeometry, Site,
 };
 use proptest::prelude::*;

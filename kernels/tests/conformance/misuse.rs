@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use kernels::prelude::*;
 use kernels::{
-    Activation, Backend, Buffer, ConvAlgorithm, ConvGeometry, CopyGeometry, CpuBackend, EltwiseOp,
-    EmbedGeometry, Error, HostBuffer, PoolGeometry, PoolMethod, Site,
+    Activation, Buffer, ConvAlgorithm, ConvGeometry, CopyGeometry, CpuBackend, EltwiseOp, EmbedGeometry,
+    Error, HostBuffer, PoolGeometry, PoolMethod, Site,
 };
 
 #[track_caller]

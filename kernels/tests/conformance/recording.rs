@@ -1,8 +1,7 @@
 //! Work that is recorded: the same bits, whenever it is done.
 
-use kernels::{
-    Activation, Backend, ConvGeometry, CpuBackend, Epilogue, Error, GemmGeometry, Recording, Result,
-};
+use kernels::prelude::*;
+use kernels::{Activation, ConvGeometry, CpuBackend, Epilogue, Error, GemmGeometry, Recording, Result};
 
 use crate::support::{devices, numbers, open_devices, output, values};
 

@@ -1,21 +1,20 @@
-//! Losses: parts by up to [`PARTS`] blocks, and one block that adds them up. What the forward pass leaves for the gradient, `totals`,
-//! is the divisor's bits, and from the fifth float on the parts.
+//! [`LossOps`] for devices: parts by up to [`PARTS`] blocks, and one block that adds them up. What the forward pass leaves for the
+//! gradient, `totals`, is the divisor's bits, and from the fifth float on the parts.
 
-use super::DeviceBackend;
-use super::call::{Call, Parameter, THREADS, Target};
-use super::faults::{Operation, Watch};
-use super::memory::DeviceBuffer;
-use super::operations::PARTS;
-use super::source::{LABEL_LOSS, LOSS_TOTAL, PAIR_LOSS};
-use crate::backend::Site;
+use crate::backend::{LossOps, Site};
 use crate::buffer::Buffer;
+use crate::device::DeviceBackend;
+use crate::device::call::{Call, PARTS, Parameter, THREADS, Target};
+use crate::device::faults::{Operation, Watch};
+use crate::device::memory::DeviceBuffer;
+use crate::device::source::{LABEL_LOSS, LOSS_TOTAL, PAIR_LOSS};
 use crate::error::Result;
 use crate::geometry::{
     AccuracyGeometry, AxisGeometry, LabelLoss, LabelLossGeometry, LossDivisor, PairLoss, PairLossGeometry,
 };
 
 /// Floats of the totals: the divisor, an f64 a part, and two whole numbers a part.
-pub(super) const TOTALS: usize = HEAD + 4 * PARTS;
+const TOTALS: usize = HEAD + 4 * PARTS;
 
 /// Floats before the parts, which begin at a multiple of 16 bytes.
 const HEAD: usize = 4;
@@ -60,9 +59,12 @@ struct Total<'t> {
     totals: Target<'t>,
 }
 
-impl DeviceBackend {
-    #[expect(clippy::too_many_arguments, reason = "what the operation has")]
-    pub(super) fn label_loss(
+impl LossOps for DeviceBackend {
+    fn loss_totals_len(&self) -> usize {
+        TOTALS
+    }
+
+    fn label_loss_forward(
         &self,
         geometry: &LabelLossGeometry,
         site: Site,
@@ -89,10 +91,10 @@ impl DeviceBackend {
         self.sum_up(call.maybe(matrix), &total, label, &loss)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what the operation has")]
-    pub(super) fn label_loss_gradient(
+    fn label_loss_backward(
         &self,
         geometry: &LabelLossGeometry,
+        _site: Site,
         x: &Buffer,
         label: &Buffer,
         matrix: Option<&Buffer>,
@@ -116,8 +118,7 @@ impl DeviceBackend {
         call.input(dloss).input(totals).output(&dx, len).over(len)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what the operation has")]
-    pub(super) fn accuracy(
+    fn accuracy_forward(
         &self,
         geometry: &AccuracyGeometry,
         site: Site,
@@ -149,7 +150,7 @@ impl DeviceBackend {
         self.sum_up(call.maybe(None), &total, label, &share)
     }
 
-    pub(super) fn pair_loss(
+    fn pair_loss_forward(
         &self,
         geometry: &PairLossGeometry,
         pair: [&Buffer; 2],
@@ -179,8 +180,7 @@ impl DeviceBackend {
         self.sum_up(call, &total, pair[1], &loss)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what the operation has")]
-    pub(super) fn pair_loss_gradient(
+    fn pair_loss_backward(
         &self,
         geometry: &PairLossGeometry,
         which: usize,
@@ -206,7 +206,9 @@ impl DeviceBackend {
         let call = call.maybe(extra[0]).maybe(extra[1]).input(dloss).input(totals);
         call.output(&dx, len).over(len)
     }
+}
 
+impl DeviceBackend {
     /// Launches what leaves the parts, and what adds them up and divides.
     fn sum_up(
         &self,

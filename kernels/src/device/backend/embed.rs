@@ -1,21 +1,22 @@
-//! Rows of a table, looked up by number.
+//! [`EmbedOps`] for devices.
 
-use super::DeviceBackend;
-use super::call::THREADS;
-use super::faults::{Operation, Watch};
-use super::memory::DeviceBuffer;
-use super::source::EMBED;
-use crate::backend::Site;
+use crate::backend::{EmbedOps, Site};
 use crate::buffer::Buffer;
+use crate::device::DeviceBackend;
+use crate::device::call::THREADS;
+use crate::device::faults::{Operation, Watch};
+use crate::device::memory::DeviceBuffer;
+use crate::device::source::EMBED;
 use crate::error::Result;
 use crate::geometry::EmbedGeometry;
 
-impl DeviceBackend {
-    pub(super) fn embed(
+impl EmbedOps for DeviceBackend {
+    fn embed_forward(
         &self,
         geometry: &EmbedGeometry,
         site: Site,
-        [index, table]: [&Buffer; 2],
+        index: &Buffer,
+        table: &Buffer,
         bias: Option<&Buffer>,
         y: &mut Buffer,
     ) -> Result<()> {
@@ -31,11 +32,12 @@ impl DeviceBackend {
         call.output(&y, len).over(len)
     }
 
-    pub(super) fn embed_gradient(
+    fn embed_backward(
         &self,
         geometry: &EmbedGeometry,
         site: Site,
-        [index, dy]: [&Buffer; 2],
+        index: &Buffer,
+        dy: &Buffer,
         dtable: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "embed_backward";
@@ -48,7 +50,9 @@ impl DeviceBackend {
         let call = self.call(&EMBED, OP).value(geometry).input(index).input(dy);
         call.output(&dtable, 0).each(length)
     }
+}
 
+impl DeviceBackend {
     /// Records the first index that names no row.
     fn check_rows(&self, watch: &Watch, geometry: &EmbedGeometry, index: &DeviceBuffer) -> Result<()> {
         let record = self.faults.record();
