@@ -1,3 +1,5 @@
+use crate::error::{Error, Result};
+
 /// A function of one number, applied to each element.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -99,5 +101,15 @@ impl Activation {
             Self::Elu { .. } | Self::Sigmoid | Self::Tanh | Self::Exp { .. } => GradientFrom::Output,
             _ => GradientFrom::Input,
         })
+    }
+
+    /// Whether there is a gradient, and the array from which it is computed.
+    pub(crate) fn check_backward(self, op: &'static str, source: bool) -> Result<()> {
+        match self.gradient_from() {
+            None => Err(Error::geometry(op, format!("{self:?} has no gradient"))),
+            Some(GradientFrom::Neither) => Ok(()),
+            Some(_) if source => Ok(()),
+            Some(from) => Err(Error::geometry(op, format!("{self:?} needs its {from:?}"))),
+        }
     }
 }

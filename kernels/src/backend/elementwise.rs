@@ -1,7 +1,7 @@
 //! Arrays combined element by element, or with a number a channel; dropped elements.
 
 use crate::buffer::Buffer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::AxisGeometry;
 use crate::random::Random;
 
@@ -72,4 +72,36 @@ pub trait ElementwiseOps {
         x: Option<&Buffer>,
         y: &mut Buffer,
     ) -> Result<()>;
+}
+
+impl EltwiseOp<'_> {
+    /// Whether so many inputs can be combined.
+    pub(crate) fn check_forward(self, op: &'static str, inputs: usize) -> Result<()> {
+        if let Self::Sum(coefficients) = self
+            && !coefficients.is_empty()
+            && coefficients.len() != inputs
+        {
+            return Err(Error::geometry(
+                op,
+                format!("{} coefficients for {inputs} inputs", coefficients.len()),
+            ));
+        }
+        if !(1..=MAX_INPUTS).contains(&inputs) {
+            return Err(Error::geometry(op, format!("{inputs} inputs; 1 to {MAX_INPUTS} are possible")));
+        }
+        Ok(())
+    }
+
+    /// Whether there is a gradient with respect to input `index` of so many; a sum's inputs need not be given.
+    pub(crate) fn check_backward(self, op: &'static str, index: usize, inputs: usize) -> Result<()> {
+        let most = if self.is_sum() { MAX_INPUTS } else { inputs };
+        if index >= most || most > MAX_INPUTS {
+            return Err(Error::geometry(op, format!("input {index} of {inputs}; {MAX_INPUTS} are possible")));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_sum(self) -> bool {
+        matches!(self, Self::Sum(_))
+    }
 }

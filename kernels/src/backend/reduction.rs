@@ -1,7 +1,7 @@
 //! Rows and axes reduced: to a number, or to the places of their largest.
 
 use crate::buffer::Buffer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::{AxisGeometry, RowsGeometry};
 
 /// Reduces a row to one number (Caffe's ReductionParameter).
@@ -62,4 +62,26 @@ pub trait ReductionOps {
         x: &Buffer,
         y: &mut Buffer,
     ) -> Result<()>;
+}
+
+impl ReduceOp {
+    /// Whether the gradient has the input that it needs.
+    pub(crate) fn check_backward(self, op: &'static str, x: bool) -> Result<()> {
+        if x || matches!(self, Self::Sum | Self::Mean) {
+            return Ok(());
+        }
+        Err(Error::geometry(op, format!("{self:?} needs its input")))
+    }
+}
+
+impl ArgMaxOutput {
+    /// Floats of the output.
+    pub(crate) fn len(self, op: &'static str, geometry: &AxisGeometry, top_k: u32) -> Result<usize> {
+        if top_k == 0 || top_k > geometry.axis {
+            return Err(Error::geometry(op, format!("the top {top_k} of {} elements", geometry.axis)));
+        }
+        let parts = if self == Self::IndexAndValue { 2 } else { 1 };
+        let (outer, _, inner) = geometry.sizes();
+        Ok(outer * parts * top_k as usize * inner)
+    }
 }

@@ -194,6 +194,11 @@ impl ConvGeometry {
         (self.batch * self.input_channels) as usize * self.input_pixels()
     }
 
+    /// Floats of the input's windows, one a column.
+    pub(crate) fn column_len(&self) -> usize {
+        (self.batch * self.input_channels) as usize * self.taps() * self.output_pixels()
+    }
+
     pub(crate) fn output_len(&self) -> usize {
         (self.batch * self.output_channels) as usize * self.output_pixels()
     }

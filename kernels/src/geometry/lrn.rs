@@ -1,3 +1,5 @@
+use crate::error::{Error, Result};
+
 /// Over what a local response normalization sums.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +40,13 @@ impl LrnGeometry {
         let [batch, channels, height, width] = shape;
         let region = LrnRegion::AcrossChannels;
         Self { batch, channels, height, width, size: 5, alpha: 1.0, beta: 0.75, k: 1.0, region }
+    }
+
+    pub(crate) fn check(&self, op: &'static str) -> Result<()> {
+        if self.size.is_multiple_of(2) {
+            return Err(Error::geometry(op, format!("a window of {} has no middle", self.size)));
+        }
+        Ok(())
     }
 
     pub(crate) fn plane(&self) -> usize {

@@ -23,6 +23,12 @@ impl GemmGeometry {
     pub fn new(m: u32, n: u32, k: u32) -> Self {
         Self { m, n, k, transpose_a: false, transpose_b: false, alpha: 1.0, beta: 0.0 }
     }
+
+    /// Floats of A, B and C.
+    pub(crate) fn lens(&self) -> [usize; 3] {
+        let [m, n, k] = [self.m, self.n, self.k].map(|extent| extent as usize);
+        [m * k, k * n, m * n]
+    }
 }
 
 /// Sizes of `y = x · Wᵀ + b`: x is batch×inputs, y is batch×outputs.
@@ -40,6 +46,18 @@ pub struct InnerProductGeometry {
 }
 
 impl InnerProductGeometry {
+    pub(crate) fn input_len(&self) -> usize {
+        self.batch as usize * self.inputs as usize
+    }
+
+    pub(crate) fn weight_len(&self) -> usize {
+        self.inputs as usize * self.outputs as usize
+    }
+
+    pub(crate) fn output_len(&self) -> usize {
+        self.batch as usize * self.outputs as usize
+    }
+
     /// The product that takes dy to dx: inputs and outputs exchanged.
     pub(crate) fn mirrored(&self) -> Self {
         let Self { batch, inputs, outputs, transpose } = *self;
@@ -59,6 +77,16 @@ pub struct EmbedGeometry {
     pub length: u32,
 }
 
+impl EmbedGeometry {
+    pub(crate) fn table_len(&self) -> usize {
+        self.rows as usize * self.length as usize
+    }
+
+    pub(crate) fn output_len(&self) -> usize {
+        self.count as usize * self.length as usize
+    }
+}
+
 /// Sizes of one step of an LSTM.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,4 +95,14 @@ pub struct LstmGeometry {
     pub batch: u32,
     /// Width of the state.
     pub hidden: u32,
+}
+
+impl LstmGeometry {
+    pub(crate) fn state_len(self) -> usize {
+        self.batch as usize * self.hidden as usize
+    }
+
+    pub(crate) fn gates_len(self) -> usize {
+        4 * self.state_len()
+    }
 }

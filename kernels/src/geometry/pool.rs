@@ -108,7 +108,7 @@ impl PoolGeometry {
         (self.output[0] * self.output[1]) as usize
     }
 
-    pub(crate) fn check(&self, op: &'static str) -> Result<()> {
+    fn check(&self, op: &'static str) -> Result<()> {
         for axis in 0..2 {
             let (kernel, stride, pad) = (self.kernel[axis], self.stride[axis], self.pad[axis]);
             if kernel == 0 || stride == 0 || pad >= kernel || self.output[axis] == 0 {
@@ -122,6 +122,33 @@ impl PoolGeometry {
             }
         }
         Ok(())
+    }
+
+    /// Whether the window has an output, and the method a mask if one is given.
+    pub(crate) fn check_forward(&self, op: &'static str, mask: bool) -> Result<()> {
+        self.check(op)?;
+        if mask && !self.is_masked() {
+            return Err(Error::geometry(op, format!("{:?} pooling has no mask", self.method)));
+        }
+        Ok(())
+    }
+
+    /// Whether there is a gradient, and the mask if it needs one.
+    pub(crate) fn check_backward(&self, op: &'static str, mask: bool) -> Result<()> {
+        self.check(op)?;
+        if self.method == PoolMethod::StochasticTest {
+            return Err(Error::geometry(op, "stochastic pooling has a gradient in training only"));
+        }
+        if self.is_masked() != mask {
+            let what = if mask { "has no mask" } else { "needs its mask" };
+            return Err(Error::geometry(op, format!("{:?} pooling {what}", self.method)));
+        }
+        Ok(())
+    }
+
+    /// Whether each output is of one element of its window.
+    fn is_masked(&self) -> bool {
+        matches!(self.method, PoolMethod::Max | PoolMethod::StochasticTrain)
     }
 }
 

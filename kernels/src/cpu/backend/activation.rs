@@ -1,11 +1,11 @@
 //! [`ActivationOps`] for the CPU.
 
 use super::operands::{take, take_if, take_mut};
-use crate::activation::{Activation, GradientFrom};
+use crate::activation::Activation;
 use crate::backend::ActivationOps;
 use crate::buffer::Buffer;
 use crate::cpu::{CpuBackend, activation, channelwise, sums};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::AxisGeometry;
 
 impl ActivationOps for CpuBackend {
@@ -31,12 +31,7 @@ impl ActivationOps for CpuBackend {
         dx: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "activation_backward";
-        let Some(from) = activation.gradient_from() else {
-            return Err(Error::geometry(OP, format!("{activation:?} has no gradient")));
-        };
-        if source.is_none() && from != GradientFrom::Neither {
-            return Err(Error::geometry(OP, format!("{activation:?} needs its {from:?}")));
-        }
+        activation.check_backward(OP, source.is_some())?;
         let source = take_if(OP, "the source", source, len)?.unwrap_or_default();
         let dy = take_if(OP, "dy", dy, len)?;
         activation::backward(self, activation, source, dy, take_mut(OP, "dx", dx, len)?);

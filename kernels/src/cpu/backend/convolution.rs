@@ -132,9 +132,8 @@ impl ConvolutionOps for CpuBackend {
     fn im2col(&self, geometry: &ConvGeometry, x: &Buffer, y: &mut Buffer) -> Result<()> {
         const OP: &str = "im2col";
         geometry.check(OP, false)?;
-        let planes = (geometry.batch * geometry.input_channels) as usize;
-        let x = take(OP, "x", x, planes * geometry.input_pixels())?;
-        let y = take_mut(OP, "y", y, planes * geometry.taps() * geometry.output_pixels())?;
+        let x = take(OP, "x", x, geometry.input_len())?;
+        let y = take_mut(OP, "y", y, geometry.column_len())?;
         im2col::forward(self, geometry, x, y);
         Ok(())
     }
@@ -142,9 +141,8 @@ impl ConvolutionOps for CpuBackend {
     fn im2col_backward(&self, geometry: &ConvGeometry, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
         const OP: &str = "im2col_backward";
         geometry.check(OP, false)?;
-        let planes = (geometry.batch * geometry.input_channels) as usize;
-        let dy = take(OP, "dy", dy, planes * geometry.taps() * geometry.output_pixels())?;
-        im2col::backward(self, geometry, dy, take_mut(OP, "dx", dx, planes * geometry.input_pixels())?);
+        let dy = take(OP, "dy", dy, geometry.column_len())?;
+        im2col::backward(self, geometry, dy, take_mut(OP, "dx", dx, geometry.input_len())?);
         Ok(())
     }
 }

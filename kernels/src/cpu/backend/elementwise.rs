@@ -4,25 +4,15 @@ use super::operands::{numbers, take, take_if, take_mut};
 use crate::backend::{ElementwiseOps, EltwiseOp, MAX_INPUTS};
 use crate::buffer::Buffer;
 use crate::cpu::{CpuBackend, channelwise, eltwise, random, sums};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::AxisGeometry;
 use crate::random::{Random, check_ratio};
 
 impl ElementwiseOps for CpuBackend {
     fn eltwise_forward(&self, op: EltwiseOp<'_>, len: usize, x: &[&Buffer], y: &mut Buffer) -> Result<()> {
         const OP: &str = "eltwise_forward";
-        if let EltwiseOp::Sum(coefficients) = op
-            && !coefficients.is_empty()
-            && coefficients.len() != x.len()
-        {
-            let what = format!("{} coefficients for {} inputs", coefficients.len(), x.len());
-            return Err(Error::geometry(OP, what));
-        }
+        op.check_forward(OP, x.len())?;
         // The slices live on the stack: no allocation.
-        if !(1..=MAX_INPUTS).contains(&x.len()) {
-            let what = format!("{} inputs; 1 to {} are possible", x.len(), MAX_INPUTS);
-            return Err(Error::geometry(OP, what));
-        }
         let mut slices: [&[f32]; MAX_INPUTS] = [&[]; MAX_INPUTS];
         for (slice, x) in slices.iter_mut().zip(x) {
             *slice = take(OP, "x", x, len)?;
@@ -42,20 +32,14 @@ impl ElementwiseOps for CpuBackend {
         dx: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "eltwise_backward";
+        op.check_backward(OP, index, x.len())?;
+        let x = if op.is_sum() { &[] } else { x };
         let mut slices: [&[f32]; MAX_INPUTS] = [&[]; MAX_INPUTS];
-        let plain = matches!(op, EltwiseOp::Sum(_));
-        if !plain {
-            if x.len() > MAX_INPUTS || index >= x.len() {
-                let what = format!("input {index} of {}; {} are possible", x.len(), MAX_INPUTS);
-                return Err(Error::geometry(OP, what));
-            }
-            for (slice, x) in slices.iter_mut().zip(x) {
-                *slice = take(OP, "x", x, len)?;
-            }
+        for (slice, x) in slices.iter_mut().zip(x) {
+            *slice = take(OP, "x", x, len)?;
         }
-        let count = if plain { 0 } else { x.len() };
         let (y, dy) = (take_if(OP, "y", y, len)?, take(OP, "dy", dy, len)?);
-        eltwise::backward(self, op, index, &slices[..count], y, dy, take_mut(OP, "dx", dx, len)?);
+        eltwise::backward(self, op, index, &slices[..x.len()], y, dy, take_mut(OP, "dx", dx, len)?);
         Ok(())
     }
 

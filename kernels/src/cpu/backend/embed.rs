@@ -18,12 +18,10 @@ impl EmbedOps for CpuBackend {
         y: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "embed_forward";
-        let [count, rows, length] =
-            [geometry.count, geometry.rows, geometry.length].map(|extent| extent as usize);
-        let index = take(OP, "index", index, count)?;
-        let table = take(OP, "table", table, rows * length)?;
-        let bias = take_if(OP, "bias", bias, length)?;
-        embed::forward(self, geometry, site, index, table, bias, take_mut(OP, "y", y, count * length)?)
+        let index = take(OP, "index", index, geometry.count as usize)?;
+        let table = take(OP, "table", table, geometry.table_len())?;
+        let bias = take_if(OP, "bias", bias, geometry.length as usize)?;
+        embed::forward(self, geometry, site, index, table, bias, take_mut(OP, "y", y, geometry.output_len())?)
     }
 
     fn embed_backward(
@@ -35,9 +33,8 @@ impl EmbedOps for CpuBackend {
         dtable: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "embed_backward";
-        let [count, rows, length] =
-            [geometry.count, geometry.rows, geometry.length].map(|extent| extent as usize);
-        let operands = [take(OP, "index", index, count)?, take(OP, "dy", dy, count * length)?];
-        embed::backward(self, geometry, site, operands, take_mut(OP, "dtable", dtable, rows * length)?)
+        let operands =
+            [take(OP, "index", index, geometry.count as usize)?, take(OP, "dy", dy, geometry.output_len())?];
+        embed::backward(self, geometry, site, operands, take_mut(OP, "dtable", dtable, geometry.table_len())?)
     }
 }

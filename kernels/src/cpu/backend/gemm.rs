@@ -21,10 +21,10 @@ impl GemmOps for CpuBackend {
         workspace: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "gemm";
-        let [m, n, k] = [geometry.m, geometry.n, geometry.k].map(|extent| extent as usize);
-        let operands = [take(OP, "a", a, m * k)?, take(OP, "b", b, k * n)?];
+        let [a_len, b_len, c_len] = geometry.lens();
+        let operands = [take(OP, "a", a, a_len)?, take(OP, "b", b, b_len)?];
         let workspace = take_mut(OP, "the workspace", workspace, gemm::workspace_len(self, geometry))?;
-        gemm::forward(self, geometry, operands, take_mut(OP, "c", c, m * n)?, workspace);
+        gemm::forward(self, geometry, operands, take_mut(OP, "c", c, c_len)?, workspace);
         Ok(())
     }
 }

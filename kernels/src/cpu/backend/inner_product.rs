@@ -24,19 +24,17 @@ impl InnerProductOps for CpuBackend {
         workspace: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "inner_product_forward";
-        let [batch, inputs, outputs] =
-            [geometry.batch, geometry.inputs, geometry.outputs].map(|extent| extent as usize);
         let (finish, rest) = Finish::of(epilogue.activation);
-        let weights = take_anywhere(OP, "weights", weights, inputs * outputs)?;
+        let weights = take_anywhere(OP, "weights", weights, geometry.weight_len())?;
         if geometry.transpose && weights.as_slice().is_none() {
             return Err(Error::Unaligned { op: OP, operand: "weights" });
         }
         let operands = Operands {
-            x: take(OP, "x", x, batch * inputs)?,
-            bias: take_if(OP, "bias", epilogue.bias, outputs)?,
+            x: take(OP, "x", x, geometry.input_len())?,
+            bias: take_if(OP, "bias", epilogue.bias, geometry.outputs as usize)?,
             accumulate: epilogue.accumulate,
             finish,
-            y: take_mut(OP, "y", y, batch * outputs)?,
+            y: take_mut(OP, "y", y, geometry.output_len())?,
             workspace: take_mut(
                 OP,
                 "the workspace",
@@ -45,7 +43,7 @@ impl InnerProductOps for CpuBackend {
             )?,
         };
         inner_product::forward(self, geometry, weights, operands);
-        activation::forward(self, rest, None, take_mut(OP, "y", y, batch * outputs)?);
+        activation::forward(self, rest, None, take_mut(OP, "y", y, geometry.output_len())?);
         Ok(())
     }
 
@@ -63,10 +61,8 @@ impl InnerProductOps for CpuBackend {
         workspace: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "inner_product_backward_filter";
-        let [batch, inputs, outputs] =
-            [geometry.batch, geometry.inputs, geometry.outputs].map(|extent| extent as usize);
-        let operands = [take(OP, "x", x, batch * inputs)?, take(OP, "dy", dy, batch * outputs)?];
-        let dw = take_mut(OP, "dw", dw, inputs * outputs)?;
+        let operands = [take(OP, "x", x, geometry.input_len())?, take(OP, "dy", dy, geometry.output_len())?];
+        let dw = take_mut(OP, "dw", dw, geometry.weight_len())?;
         let needed = inner_product::backward_filter_workspace_len(self, geometry);
         let workspace = take_mut(OP, "the workspace", workspace, needed)?;
         inner_product::backward_filter(self, geometry, operands, accumulate, dw, workspace);

@@ -4,15 +4,13 @@ use super::operands::{take, take_if, take_mut};
 use crate::backend::NormalizationOps;
 use crate::buffer::Buffer;
 use crate::cpu::{CpuBackend, channelwise, lrn, normalize, rows};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::{AxisGeometry, LrnGeometry, NormalizeGeometry, RowsGeometry};
 
 impl NormalizationOps for CpuBackend {
     fn lrn_forward(&self, geometry: &LrnGeometry, x: &Buffer, y: &mut Buffer) -> Result<()> {
         const OP: &str = "lrn_forward";
-        if geometry.size.is_multiple_of(2) {
-            return Err(Error::geometry(OP, format!("a window of {} has no middle", geometry.size)));
-        }
+        geometry.check(OP)?;
         let x = take(OP, "x", x, geometry.len())?;
         lrn::forward(self, geometry, x, take_mut(OP, "y", y, geometry.len())?);
         Ok(())
@@ -20,9 +18,7 @@ impl NormalizationOps for CpuBackend {
 
     fn lrn_backward(&self, geometry: &LrnGeometry, x: &Buffer, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
         const OP: &str = "lrn_backward";
-        if geometry.size.is_multiple_of(2) {
-            return Err(Error::geometry(OP, format!("a window of {} has no middle", geometry.size)));
-        }
+        geometry.check(OP)?;
         let operands = [take(OP, "x", x, geometry.len())?, take(OP, "dy", dy, geometry.len())?];
         lrn::backward(self, geometry, operands, take_mut(OP, "dx", dx, geometry.len())?)
     }

@@ -18,14 +18,11 @@ impl PoolingOps for CpuBackend {
         random: Option<&Random<'_>>,
     ) -> Result<()> {
         const OP: &str = "pooling_forward";
-        geometry.check(OP)?;
-        let len = geometry.output_len();
+        geometry.check_forward(OP, mask.is_some())?;
         if geometry.method == PoolMethod::StochasticTrain && random.is_none() {
             return Err(Error::geometry(OP, "stochastic pooling in training needs random numbers"));
         }
-        if mask.is_some() && !matches!(geometry.method, PoolMethod::Max | PoolMethod::StochasticTrain) {
-            return Err(Error::geometry(OP, format!("{:?} pooling has no mask", geometry.method)));
-        }
+        let len = geometry.output_len();
         let x = take(OP, "x", x, geometry.input_len())?;
         let random = random.map(|random| numbers(OP, random)).transpose()?;
         let mask = mask.map(|mask| take_mut(OP, "mask", mask, len)).transpose()?;
@@ -41,18 +38,7 @@ impl PoolingOps for CpuBackend {
         dx: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "pooling_backward";
-        geometry.check(OP)?;
-        let masked = match geometry.method {
-            PoolMethod::Max | PoolMethod::StochasticTrain => true,
-            PoolMethod::Average => false,
-            PoolMethod::StochasticTest => {
-                return Err(Error::geometry(OP, "stochastic pooling has a gradient in training only"));
-            }
-        };
-        if masked != mask.is_some() {
-            let what = if masked { "needs its mask" } else { "has no mask" };
-            return Err(Error::geometry(OP, format!("{:?} pooling {what}", geometry.method)));
-        }
+        geometry.check_backward(OP, mask.is_some())?;
         let mask = take_if(OP, "mask", mask, geometry.output_len())?;
         let dy = take(OP, "dy", dy, geometry.output_len())?;
         pooling::backward(self, geometry, mask, dy, take_mut(OP, "dx", dx, geometry.input_len())?);

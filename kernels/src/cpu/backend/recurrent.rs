@@ -17,11 +17,11 @@ impl RecurrentOps for CpuBackend {
         h: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "lstm_unit_forward";
-        let (batch, hidden) = (geometry.batch as usize, geometry.hidden as usize);
-        let gates = take(OP, "gates", gates, batch * 4 * hidden)?;
-        let continuation = take(OP, "continuation", continuation, batch)?;
-        let c = take_mut(OP, "c", c, batch * hidden)?;
-        let h = take_mut(OP, "h", h, batch * hidden)?;
+        let (hidden, len) = (geometry.hidden as usize, geometry.state_len());
+        let gates = take(OP, "gates", gates, geometry.gates_len())?;
+        let continuation = take(OP, "continuation", continuation, geometry.batch as usize)?;
+        let c = take_mut(OP, "c", c, len)?;
+        let h = take_mut(OP, "h", h, len)?;
         lstm::unit(self, hidden, gates, continuation, c, h);
         Ok(())
     }
@@ -37,12 +37,12 @@ impl RecurrentOps for CpuBackend {
         dgates: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "lstm_unit_backward";
-        let (batch, hidden) = (geometry.batch as usize, geometry.hidden as usize);
-        let gates = take(OP, "gates", gates, batch * 4 * hidden)?;
-        let continuation = take(OP, "continuation", continuation, batch)?;
-        let (c, dh) = (take(OP, "c", c, batch * hidden)?, take(OP, "dh", dh, batch * hidden)?);
-        let dc = take_mut(OP, "dc", dc, batch * hidden)?;
-        let dgates = take_mut(OP, "dgates", dgates, batch * 4 * hidden)?;
+        let (hidden, len) = (geometry.hidden as usize, geometry.state_len());
+        let gates = take(OP, "gates", gates, geometry.gates_len())?;
+        let continuation = take(OP, "continuation", continuation, geometry.batch as usize)?;
+        let (c, dh) = (take(OP, "c", c, len)?, take(OP, "dh", dh, len)?);
+        let dc = take_mut(OP, "dc", dc, len)?;
+        let dgates = take_mut(OP, "dgates", dgates, geometry.gates_len())?;
         lstm::unit_backward(self, hidden, gates, continuation, c, dh, dc, dgates);
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::operands::{take, take_if, take_mut};
 use crate::backend::{ArgMaxOutput, ReduceOp, ReductionOps};
 use crate::buffer::Buffer;
 use crate::cpu::{CpuBackend, argmax, rows};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::{AxisGeometry, RowsGeometry};
 
 impl ReductionOps for CpuBackend {
@@ -33,9 +33,7 @@ impl ReductionOps for CpuBackend {
         dx: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "reduce_backward";
-        if x.is_none() && !matches!(op, ReduceOp::Sum | ReduceOp::Mean) {
-            return Err(Error::geometry(OP, format!("{op:?} needs its input")));
-        }
+        op.check_backward(OP, x.is_some())?;
         let x = take_if(OP, "x", x, geometry.len())?.unwrap_or_default();
         let dy = take(OP, "dy", dy, geometry.rows as usize)?;
         let dx = take_mut(OP, "dx", dx, geometry.len())?;
@@ -52,13 +50,9 @@ impl ReductionOps for CpuBackend {
         y: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "argmax_forward";
-        if top_k == 0 || top_k > geometry.axis {
-            return Err(Error::geometry(OP, format!("the top {top_k} of {} elements", geometry.axis)));
-        }
-        let parts = if output == ArgMaxOutput::IndexAndValue { 2 } else { 1 };
-        let (outer, _, inner) = geometry.sizes();
+        let len = output.len(OP, geometry, top_k)?;
         let x = take(OP, "x", x, geometry.len())?;
-        let y = take_mut(OP, "y", y, outer * parts * top_k as usize * inner)?;
+        let y = take_mut(OP, "y", y, len)?;
         argmax::forward(self, geometry, top_k as usize, output, x, y);
         Ok(())
     }

@@ -4,31 +4,23 @@ use super::operands::{take, take_mut};
 use crate::backend::ResizeOps;
 use crate::buffer::Buffer;
 use crate::cpu::{CpuBackend, resize};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::InterpGeometry;
 
 impl ResizeOps for CpuBackend {
     fn interp_forward(&self, geometry: &InterpGeometry, x: &Buffer, y: &mut Buffer) -> Result<()> {
         const OP: &str = "interp_forward";
-        let area = |[height, width]: [u32; 2]| height as usize * width as usize;
-        let planes = geometry.planes as usize;
-        if area(geometry.input) == 0 {
-            return Err(Error::geometry(OP, "there are no pixels between which to interpolate"));
-        }
-        let x = take(OP, "x", x, planes * area(geometry.input))?;
-        resize::interp(self, geometry, x, take_mut(OP, "y", y, planes * area(geometry.output))?);
+        let [input, output] = geometry.lens(OP)?;
+        let x = take(OP, "x", x, input)?;
+        resize::interp(self, geometry, x, take_mut(OP, "y", y, output)?);
         Ok(())
     }
 
     fn interp_backward(&self, geometry: &InterpGeometry, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
         const OP: &str = "interp_backward";
-        let area = |[height, width]: [u32; 2]| height as usize * width as usize;
-        let planes = geometry.planes as usize;
-        if area(geometry.input) == 0 {
-            return Err(Error::geometry(OP, "there are no pixels between which to interpolate"));
-        }
-        let dy = take(OP, "dy", dy, planes * area(geometry.output))?;
-        let dx = take_mut(OP, "dx", dx, planes * area(geometry.input))?;
+        let [input, output] = geometry.lens(OP)?;
+        let dy = take(OP, "dy", dy, output)?;
+        let dx = take_mut(OP, "dx", dx, input)?;
         resize::interp_backward(self, geometry, dy, dx);
         Ok(())
     }

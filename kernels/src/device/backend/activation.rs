@@ -1,13 +1,13 @@
 //! [`ActivationOps`] for devices.
 
-use crate::activation::{Activation, GradientFrom};
+use crate::activation::Activation;
 use crate::backend::ActivationOps;
 use crate::buffer::Buffer;
 use crate::device::DeviceBackend;
 use crate::device::activation::Function;
 use crate::device::source::{ACTIVATION, CHANNELWISE};
 use crate::device::sums::Term;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::AxisGeometry;
 
 impl ActivationOps for DeviceBackend {
@@ -33,23 +33,16 @@ impl ActivationOps for DeviceBackend {
         dx: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "activation_backward";
-        let Some(from) = activation.gradient_from() else {
-            return Err(Error::geometry(OP, format!("{activation:?} has no gradient")));
-        };
-        if source.is_none() && from != GradientFrom::Neither {
-            return Err(Error::geometry(OP, format!("{activation:?} needs its {from:?}")));
-        }
+        activation.check_backward(OP, source.is_some())?;
         let source = self.take_if(OP, "the source", source, len)?;
         let dy = self.take_if(OP, "dy", dy, len)?;
-        let (dx, count) = (self.take_mut(OP, "dx", dx, len)?, len as u32);
+        let dx = self.take_mut(OP, "dx", dx, len)?;
         if let Some(factor) = Function::constant_derivative(activation) {
-            let call =
-                self.call(&ACTIVATION, "scale_by").float(factor).count(count as usize).input_or(dy, &dx);
+            let call = self.call(&ACTIVATION, "scale_by").float(factor).count(len).input_or(dy, &dx);
             return call.output(&dx, len).over(len);
         }
         let function = Function::of(activation);
-        let call =
-            self.call(&ACTIVATION, OP).value(&function).count(count as usize).maybe(source).input_or(dy, &dx);
+        let call = self.call(&ACTIVATION, OP).value(&function).count(len).maybe(source).input_or(dy, &dx);
         call.output(&dx, len).over(len)
     }
 

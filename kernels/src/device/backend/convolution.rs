@@ -97,9 +97,8 @@ impl ConvolutionOps for DeviceBackend {
     fn im2col(&self, geometry: &ConvGeometry, x: &Buffer, y: &mut Buffer) -> Result<()> {
         const OP: &str = "im2col";
         geometry.check(OP, false)?;
-        let planes = (geometry.batch * geometry.input_channels) as usize;
-        let (taps, len) = (geometry.taps(), planes * geometry.taps() * geometry.output_pixels());
-        let x = self.take(OP, "x", x, planes * geometry.input_pixels())?;
+        let (taps, len) = (geometry.taps(), geometry.column_len());
+        let x = self.take(OP, "x", x, geometry.input_len())?;
         let y = self.take_mut(OP, "y", y, len)?;
         let call = self.call(&IM2COL, "im2col").value(geometry);
         let extents = Extents(geometry.output());
@@ -109,9 +108,8 @@ impl ConvolutionOps for DeviceBackend {
     fn im2col_backward(&self, geometry: &ConvGeometry, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
         const OP: &str = "im2col_backward";
         geometry.check(OP, false)?;
-        let planes = (geometry.batch * geometry.input_channels) as usize;
-        let (taps, len) = (geometry.taps(), planes * geometry.input_pixels());
-        let dy = self.take(OP, "dy", dy, planes * taps * geometry.output_pixels())?;
+        let (taps, len) = (geometry.taps(), geometry.input_len());
+        let dy = self.take(OP, "dy", dy, geometry.column_len())?;
         let dx = self.take_mut(OP, "dx", dx, len)?;
         let call = self.call(&IM2COL, "im2col_backward").value(geometry);
         let extents = Extents(geometry.output());

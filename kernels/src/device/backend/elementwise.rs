@@ -7,7 +7,7 @@ use crate::device::call::Parameter;
 use crate::device::driver::Address;
 use crate::device::source::{CHANNELWISE, DROPOUT, ELTWISE};
 use crate::device::sums::Term;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::AxisGeometry;
 use crate::random::{GROUP, LANES, Random, check_ratio};
 
@@ -27,17 +27,7 @@ unsafe impl Parameter for Inputs {}
 impl ElementwiseOps for DeviceBackend {
     fn eltwise_forward(&self, op: EltwiseOp<'_>, len: usize, x: &[&Buffer], y: &mut Buffer) -> Result<()> {
         const OP: &str = "eltwise_forward";
-        if let EltwiseOp::Sum(coefficients) = op
-            && !coefficients.is_empty()
-            && coefficients.len() != x.len()
-        {
-            let what = format!("{} coefficients for {} inputs", coefficients.len(), x.len());
-            return Err(Error::geometry(OP, what));
-        }
-        if !(1..=MAX_INPUTS).contains(&x.len()) {
-            let what = format!("{} inputs; 1 to {MAX_INPUTS} are possible", x.len());
-            return Err(Error::geometry(OP, what));
-        }
+        op.check_forward(OP, x.len())?;
         let inputs = self.inputs(OP, op, len, x)?;
         let y = self.take_mut(OP, "y", y, len)?;
         let call = self.call(&ELTWISE, OP).value(&inputs).count(len);
@@ -55,15 +45,11 @@ impl ElementwiseOps for DeviceBackend {
         dx: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "eltwise_backward";
-        let plain = matches!(op, EltwiseOp::Sum(_));
-        if (!plain && (x.len() > MAX_INPUTS || index >= x.len())) || index >= MAX_INPUTS {
-            let what = format!("input {index} of {}; {MAX_INPUTS} are possible", x.len());
-            return Err(Error::geometry(OP, what));
-        }
-        let inputs = self.inputs(OP, op, len, if plain { &[] } else { x })?;
+        op.check_backward(OP, index, x.len())?;
+        let inputs = self.inputs(OP, op, len, if op.is_sum() { &[] } else { x })?;
         let (y, dy) = (self.take_if(OP, "y", y, len)?, self.take(OP, "dy", dy, len)?);
-        let (dx, which) = (self.take_mut(OP, "dx", dx, len)?, index as u32);
-        let call = self.call(&ELTWISE, OP).value(&inputs).count(which as usize).count(len);
+        let dx = self.take_mut(OP, "dx", dx, len)?;
+        let call = self.call(&ELTWISE, OP).value(&inputs).count(index).count(len);
         call.maybe(y).input(dy).output(&dx, len).over(len)
     }
 

@@ -21,12 +21,10 @@ impl EmbedOps for DeviceBackend {
         y: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "embed_forward";
-        let [count, rows, length] =
-            [geometry.count, geometry.rows, geometry.length].map(|extent| extent as usize);
-        let index = self.take(OP, "index", index, count)?;
-        let table = self.take(OP, "table", table, rows * length)?;
-        let bias = self.take_if(OP, "bias", bias, length)?;
-        let (y, len) = (self.take_mut(OP, "y", y, count * length)?, count * length);
+        let index = self.take(OP, "index", index, geometry.count as usize)?;
+        let table = self.take(OP, "table", table, geometry.table_len())?;
+        let bias = self.take_if(OP, "bias", bias, geometry.length as usize)?;
+        let (y, len) = (self.take_mut(OP, "y", y, geometry.output_len())?, geometry.output_len());
         self.check_rows(&Watch::new(Operation::EmbedForward, site, geometry.rows), geometry, index)?;
         let call = self.call(&EMBED, OP).value(geometry).input(index).input(table).maybe(bias);
         call.output(&y, len).over(len)
@@ -41,14 +39,12 @@ impl EmbedOps for DeviceBackend {
         dtable: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "embed_backward";
-        let [count, rows, length] =
-            [geometry.count, geometry.rows, geometry.length].map(|extent| extent as usize);
-        let index = self.take(OP, "index", index, count)?;
-        let dy = self.take(OP, "dy", dy, count * length)?;
-        let dtable = self.take_mut(OP, "dtable", dtable, rows * length)?;
+        let index = self.take(OP, "index", index, geometry.count as usize)?;
+        let dy = self.take(OP, "dy", dy, geometry.output_len())?;
+        let dtable = self.take_mut(OP, "dtable", dtable, geometry.table_len())?;
         self.check_rows(&Watch::new(Operation::EmbedBackward, site, geometry.rows), geometry, index)?;
         let call = self.call(&EMBED, OP).value(geometry).input(index).input(dy);
-        call.output(&dtable, 0).each(length)
+        call.output(&dtable, 0).each(geometry.length as usize)
     }
 }
 

@@ -9,7 +9,8 @@ use crate::geometry::GemmGeometry;
 
 impl GemmOps for DeviceBackend {
     fn gemm_workspace_len(&self, geometry: &GemmGeometry) -> usize {
-        self.product_plan(geometry).workspace_len(geometry.m as usize * geometry.n as usize)
+        let [_, _, c_len] = geometry.lens();
+        self.product_plan(geometry).workspace_len(c_len)
     }
 
     fn gemm(
@@ -21,11 +22,11 @@ impl GemmOps for DeviceBackend {
         workspace: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "gemm";
-        let [m, n, k] = [geometry.m, geometry.n, geometry.k].map(|extent| extent as usize);
-        let operands = [self.take(OP, "a", a, m * k)?, self.take(OP, "b", b, k * n)?];
+        let [a_len, b_len, c_len] = geometry.lens();
+        let operands = [self.take(OP, "a", a, a_len)?, self.take(OP, "b", b, b_len)?];
         let plan = self.product_plan(geometry);
-        let workspace = self.take_mut(OP, "the workspace", workspace, plan.workspace_len(m * n))?;
+        let workspace = self.take_mut(OP, "the workspace", workspace, plan.workspace_len(c_len))?;
         let epilogue = Epilogue::scaled(geometry.alpha, geometry.beta);
-        self.product(geometry, &plan, operands, epilogue, &self.take_mut(OP, "c", c, m * n)?, &workspace)
+        self.product(geometry, &plan, operands, epilogue, &self.take_mut(OP, "c", c, c_len)?, &workspace)
     }
 }

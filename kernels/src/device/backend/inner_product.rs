@@ -22,21 +22,22 @@ impl InnerProductOps for DeviceBackend {
         workspace: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "inner_product_forward";
-        let [batch, inputs, outputs] =
-            [geometry.batch, geometry.inputs, geometry.outputs].map(|extent| extent as usize);
-        let operands =
-            [self.take(OP, "x", x, batch * inputs)?, self.take(OP, "weights", weights, inputs * outputs)?];
+        let operands = [
+            self.take(OP, "x", x, geometry.input_len())?,
+            self.take(OP, "weights", weights, geometry.weight_len())?,
+        ];
+        let outputs = geometry.outputs as usize;
         let bias = self.take_if(OP, "bias", epilogue.bias, outputs)?;
         let (finish, rest) = Epilogue::adding(epilogue.accumulate)
             .with_bias(bias, 1, outputs)
             .with_activation(epilogue.activation);
         let product = Self::inner_product_gemm(geometry);
         let plan = self.product_plan(&product);
-        let needed = plan.workspace_len(batch * outputs);
+        let needed = plan.workspace_len(geometry.output_len());
         let workspace = self.take_mut(OP, "the workspace", workspace, needed)?;
-        let y = self.take_mut(OP, "y", y, batch * outputs)?;
+        let y = self.take_mut(OP, "y", y, geometry.output_len())?;
         self.product(&product, &plan, operands, finish, &y, &workspace)?;
-        self.apply(rest, batch * outputs, &y)
+        self.apply(rest, geometry.output_len(), &y)
     }
 
     fn inner_product_backward_filter_workspace_len(&self, geometry: &InnerProductGeometry) -> usize {
@@ -53,15 +54,14 @@ impl InnerProductOps for DeviceBackend {
         workspace: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "inner_product_backward_filter";
-        let [batch, inputs, outputs] =
-            [geometry.batch, geometry.inputs, geometry.outputs].map(|extent| extent as usize);
-        let (x, dy) = (self.take(OP, "x", x, batch * inputs)?, self.take(OP, "dy", dy, batch * outputs)?);
+        let (x, dy) =
+            (self.take(OP, "x", x, geometry.input_len())?, self.take(OP, "dy", dy, geometry.output_len())?);
         let operands = if geometry.transpose { [x, dy] } else { [dy, x] };
         let product = Self::inner_product_filter_gemm(geometry);
         let plan = self.product_plan(&product);
-        let needed = plan.workspace_len(inputs * outputs);
+        let needed = plan.workspace_len(geometry.weight_len());
         let workspace = self.take_mut(OP, "the workspace", workspace, needed)?;
-        let dw = self.take_mut(OP, "dw", dw, inputs * outputs)?;
+        let dw = self.take_mut(OP, "dw", dw, geometry.weight_len())?;
         self.product(&product, &plan, operands, Epilogue::adding(accumulate), &dw, &workspace)
     }
 }

@@ -12,7 +12,7 @@ use crate::geometry::{AxisGeometry, LrnGeometry, LrnRegion, NormalizeGeometry, R
 impl NormalizationOps for DeviceBackend {
     fn lrn_forward(&self, geometry: &LrnGeometry, x: &Buffer, y: &mut Buffer) -> Result<()> {
         const OP: &str = "lrn_forward";
-        check_window(OP, geometry)?;
+        geometry.check(OP)?;
         let len = geometry.len();
         let (x, y) = (self.take(OP, "x", x, len)?, self.take_mut(OP, "y", y, len)?);
         let call = self.call(&LRN, "lrn_forward").value(geometry).count(len);
@@ -21,7 +21,7 @@ impl NormalizationOps for DeviceBackend {
 
     fn lrn_backward(&self, geometry: &LrnGeometry, x: &Buffer, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
         const OP: &str = "lrn_backward";
-        check_window(OP, geometry)?;
+        geometry.check(OP)?;
         let size = geometry.size;
         if size > if geometry.region == LrnRegion::AcrossChannels { 256 } else { 56 } {
             return Err(Error::geometry(OP, format!("a window of {size} is too large")));
@@ -233,11 +233,4 @@ impl DeviceBackend {
         let call = call.count(len).input_or(x, y).maybe(mean).maybe(variance);
         call.maybe(weight).float(eps).output(y, len).over(len)
     }
-}
-
-fn check_window(op: &'static str, geometry: &LrnGeometry) -> Result<()> {
-    if geometry.size.is_multiple_of(2) {
-        return Err(Error::geometry(op, format!("a window of {} has no middle", geometry.size)));
-    }
-    Ok(())
 }

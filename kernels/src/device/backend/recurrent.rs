@@ -17,10 +17,9 @@ impl RecurrentOps for DeviceBackend {
         h: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "lstm_unit_forward";
-        let (batch, hidden) = (geometry.batch as usize, geometry.hidden as usize);
-        let len = batch * hidden;
-        let gates = self.take(OP, "gates", gates, 4 * len)?;
-        let continuation = self.take(OP, "continuation", continuation, batch)?;
+        let len = geometry.state_len();
+        let gates = self.take(OP, "gates", gates, geometry.gates_len())?;
+        let continuation = self.take(OP, "continuation", continuation, geometry.batch as usize)?;
         let (c, h) = (self.take_mut(OP, "c", c, len)?, self.take_mut(OP, "h", h, len)?);
         let call = self.call(&LSTM, OP).value(geometry).input(gates).input(continuation);
         call.output(&c, len).output(&h, len).over(len)
@@ -37,14 +36,13 @@ impl RecurrentOps for DeviceBackend {
         dgates: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "lstm_unit_backward";
-        let (batch, hidden) = (geometry.batch as usize, geometry.hidden as usize);
-        let len = batch * hidden;
-        let gates = self.take(OP, "gates", gates, 4 * len)?;
-        let continuation = self.take(OP, "continuation", continuation, batch)?;
+        let len = geometry.state_len();
+        let gates = self.take(OP, "gates", gates, geometry.gates_len())?;
+        let continuation = self.take(OP, "continuation", continuation, geometry.batch as usize)?;
         let (c, dh) = (self.take(OP, "c", c, len)?, self.take(OP, "dh", dh, len)?);
         let dc = self.take_mut(OP, "dc", dc, len)?;
-        let dgates = self.take_mut(OP, "dgates", dgates, 4 * len)?;
+        let dgates = self.take_mut(OP, "dgates", dgates, geometry.gates_len())?;
         let call = self.call(&LSTM, OP).value(geometry).input(gates).input(continuation).input(c).input(dh);
-        call.output(&dc, len).output(&dgates, 4 * len).over(len)
+        call.output(&dc, len).output(&dgates, geometry.gates_len()).over(len)
     }
 }

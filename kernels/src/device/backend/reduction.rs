@@ -4,7 +4,7 @@ use crate::backend::{ArgMaxOutput, ReduceOp, ReductionOps};
 use crate::buffer::Buffer;
 use crate::device::DeviceBackend;
 use crate::device::source::{ARGMAX, ROWS};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::{AxisGeometry, RowsGeometry};
 
 impl ReductionOps for DeviceBackend {
@@ -34,9 +34,7 @@ impl ReductionOps for DeviceBackend {
         dx: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "reduce_backward";
-        if x.is_none() && !matches!(op, ReduceOp::Sum | ReduceOp::Mean) {
-            return Err(Error::geometry(OP, format!("{op:?} needs its input")));
-        }
+        op.check_backward(OP, x.is_some())?;
         let len = geometry.len();
         let x = self.take_if(OP, "x", x, len)?;
         let dy = self.take(OP, "dy", dy, geometry.rows as usize)?;
@@ -54,12 +52,8 @@ impl ReductionOps for DeviceBackend {
         y: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "argmax_forward";
-        if top_k == 0 || top_k > geometry.axis {
-            return Err(Error::geometry(OP, format!("the top {top_k} of {} elements", geometry.axis)));
-        }
-        let parts = if output == ArgMaxOutput::IndexAndValue { 2 } else { 1 };
         let (outer, _, inner) = geometry.sizes();
-        let len = outer * parts * top_k as usize * inner;
+        let len = output.len(OP, geometry, top_k)?;
         let (x, y) = (self.take(OP, "x", x, geometry.len())?, self.take_mut(OP, "y", y, len)?);
         let output = match output {
             ArgMaxOutput::Index => 0_u32,

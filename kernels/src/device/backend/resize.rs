@@ -4,13 +4,13 @@ use crate::backend::ResizeOps;
 use crate::buffer::Buffer;
 use crate::device::DeviceBackend;
 use crate::device::source::{RESIZE, VECTOR};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::InterpGeometry;
 
 impl ResizeOps for DeviceBackend {
     fn interp_forward(&self, geometry: &InterpGeometry, x: &Buffer, y: &mut Buffer) -> Result<()> {
         const OP: &str = "interp_forward";
-        let [input, output] = planes_of(OP, geometry)?;
+        let [input, output] = geometry.lens(OP)?;
         let (x, y) = (self.take(OP, "x", x, input)?, self.take_mut(OP, "y", y, output)?);
         let call = self.call(&RESIZE, OP).value(geometry).count(output);
         call.input(x).output(&y, output).over(output)
@@ -18,7 +18,7 @@ impl ResizeOps for DeviceBackend {
 
     fn interp_backward(&self, geometry: &InterpGeometry, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
         const OP: &str = "interp_backward";
-        let [input, output] = planes_of(OP, geometry)?;
+        let [input, output] = geometry.lens(OP)?;
         let (dy, dx) = (self.take(OP, "dy", dy, output)?, self.take_mut(OP, "dx", dx, input)?);
         let call = self.call(&RESIZE, OP).value(geometry).count(input);
         call.input(dy).output(&dx, input).over(input)
@@ -59,13 +59,4 @@ impl ResizeOps for DeviceBackend {
         let call = self.call(&RESIZE, OP).count(lengths[0] as usize).count(lengths[1] as usize).count(from);
         call.input(mask).input(dy).output(&dx, from).over(from)
     }
-}
-
-/// Floats of input and output.
-fn planes_of(op: &'static str, geometry: &InterpGeometry) -> Result<[usize; 2]> {
-    let area = |[height, width]: [u32; 2]| height as usize * width as usize;
-    if area(geometry.input) == 0 {
-        return Err(Error::geometry(op, "there are no pixels between which to interpolate"));
-    }
-    Ok([geometry.input, geometry.output].map(|extents| geometry.planes as usize * area(extents)))
 }

@@ -30,12 +30,12 @@ impl TransformOps for DeviceBackend {
         let (source, target) = geometry.reach();
         let (dy, dx) = (self.take(OP, "dy", dy, target)?, self.take_mut(OP, "dx", dx, source)?);
         let [kept, repeated] = apart(geometry);
-        let (count, copies) = (kept.count(), repeated.count() as u32);
+        let (count, copies) = (kept.count(), repeated.count());
         if geometry.count() == 0 {
             return Ok(());
         }
         let call = self.call(&COPY, "copy_box_backward").value(&kept).value(&repeated);
-        let call = call.count(count).count(copies as usize).count(usize::from(accumulate));
+        let call = call.count(count).count(copies).count(usize::from(accumulate));
         call.input(dy).output(&dx, 0).over(count)
     }
 }
