@@ -59,6 +59,7 @@ mod emulate {
         build
             .file(registry)
             .file("emulate/cuda_on_cpu.cpp")
+            .file("emulate/device_memory.cpp")
             .file("emulate/wgmma.cpp")
             .compile("emulated_kernels");
         for folder in ["cu", "emulate"] {

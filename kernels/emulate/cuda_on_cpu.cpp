@@ -1,6 +1,7 @@
-// The emulated device: its memory, and the scheduler that runs one block after the other, its threads as fibres.
+// The emulated device: the scheduler that runs one block after the other, its threads as fibres.
 
 #include "cuda_on_cpu.h"
+#include "switch.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,7 +14,6 @@
 namespace emulated {
 
 Now now;
-Allocation allocations[ALLOCATIONS];
 dim3 block_index, grid_extent, thread_index, block_extent;
 
 // Made by build.rs.
@@ -53,9 +53,7 @@ struct Warp {
     uint32_t words[2][32 * EXCHANGED];
 };
 
-std::mutex one_launch, table;
-std::vector<uint32_t> released;
-uint32_t used = 1;
+std::mutex one_launch;
 uint32_t clock_now = 1;
 
 Fibre fibres[MOST_THREADS];
@@ -69,74 +67,6 @@ const Kernel* kernel;
 const void* const* arguments;
 bool failed;
 char message[512];
-
-// Saves the registers that a call keeps on this stack, and goes on where `to` was left.
-extern "C" void emulated_switch(void** from, void* to);
-
-#if defined(__x86_64__)
-asm(R"(
-.text
-.globl emulated_switch
-.type emulated_switch, @function
-emulated_switch:
-    pushq %rbp
-    pushq %rbx
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
-    movq %rsp, (%rdi)
-    movq %rsi, %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbx
-    popq %rbp
-    ret
-.size emulated_switch, .-emulated_switch
-)");
-// Six registers, the address to return to, and one word that keeps the stack aligned as a call leaves it.
-constexpr int SAVED = 8, RETURN = 6;
-#elif defined(__aarch64__)
-asm(R"(
-.text
-.globl emulated_switch
-.type emulated_switch, %function
-emulated_switch:
-    sub sp, sp, #160
-    stp x19, x20, [sp, #0]
-    stp x21, x22, [sp, #16]
-    stp x23, x24, [sp, #32]
-    stp x25, x26, [sp, #48]
-    stp x27, x28, [sp, #64]
-    stp x29, x30, [sp, #80]
-    stp d8, d9, [sp, #96]
-    stp d10, d11, [sp, #112]
-    stp d12, d13, [sp, #128]
-    stp d14, d15, [sp, #144]
-    mov x9, sp
-    str x9, [x0]
-    mov sp, x1
-    ldp x19, x20, [sp, #0]
-    ldp x21, x22, [sp, #16]
-    ldp x23, x24, [sp, #32]
-    ldp x25, x26, [sp, #48]
-    ldp x27, x28, [sp, #64]
-    ldp x29, x30, [sp, #80]
-    ldp d8, d9, [sp, #96]
-    ldp d10, d11, [sp, #112]
-    ldp d12, d13, [sp, #128]
-    ldp d14, d15, [sp, #144]
-    add sp, sp, #160
-    ret
-.size emulated_switch, .-emulated_switch
-)");
-// Twenty registers, x30 the twelfth.
-constexpr int SAVED = 20, RETURN = 11;
-#else
-#error "the emulator switches stacks on x86-64 and aarch64 only"
-#endif
 
 void to_scheduler() { emulated_switch(&fibres[current].pointer, scheduler); }
 
@@ -260,13 +190,6 @@ void run_block(const dim3& block) {
     }
 }
 
-void forget_everything() {
-    clock_now = 1;
-    for (uint32_t i = 1; i < used; ++i) {
-        if (allocations[i].memory) memset(allocations[i].shadows, 0, allocations[i].bytes / 4 * sizeof(Shadow));
-    }
-}
-
 }  // namespace
 
 void violation(const char* format, ...) {
@@ -278,16 +201,6 @@ void violation(const char* format, ...) {
     fail("thread %d: %s", int(now.thread), what);
     to_scheduler();
     abort();
-}
-
-void out_of_bounds(uint64_t address, size_t size) {
-    const uint64_t index = address >> OFFSET_BITS, offset = address & OFFSET;
-    if (address <= OFFSET / 2) violation("out of bounds: reads or writes through an absent pointer");
-    // One that is a little below its allocation has borrowed from the number above.
-    const bool below = offset > OFFSET / 2;
-    const Allocation& allocation = allocations[(below ? index + 1 : index) % ALLOCATIONS];
-    const long long place = below ? -(long long)(OFFSET + 1 - offset) : (long long)offset;
-    violation("out of bounds: %zu bytes at byte %lld of a buffer of %zu", size, place, allocation.bytes);
 }
 
 void race(const Shadow& shadow, bool shared, bool writes) {
@@ -352,65 +265,6 @@ void wait(int groups) {
 
 using namespace emulated;
 
-// The address of `bytes` zeros, or 0.
-extern "C" uint64_t emulated_allocate(size_t bytes) {
-    if (bytes >= OFFSET) return 0;
-    char* memory = static_cast<char*>(calloc(bytes / 16 + 1, 16));
-    Shadow* shadows = static_cast<Shadow*>(calloc(bytes / 4 + 1, sizeof(Shadow)));
-    const std::lock_guard<std::mutex> guard(table);
-    if (!memory || !shadows || (released.empty() && used == ALLOCATIONS)) {
-        free(memory);
-        free(shadows);
-        return 0;
-    }
-    uint32_t index = used;
-    if (released.empty()) {
-        ++used;
-    } else {
-        index = released.back();
-        released.pop_back();
-    }
-    allocations[index] = {memory, bytes, shadows, true};
-    return uint64_t(index) << OFFSET_BITS;
-}
-
-extern "C" void emulated_free(uint64_t address) {
-    const std::lock_guard<std::mutex> guard(table);
-    const uint32_t index = address >> OFFSET_BITS;
-    free(allocations[index].memory);
-    free(allocations[index].shadows);
-    allocations[index] = {};
-    released.push_back(index);
-}
-
-// Copies `count` floats to an allocation.
-extern "C" void emulated_write(uint64_t address, const float* values, size_t count) {
-    const Allocation& allocation = allocations[address >> OFFSET_BITS];
-    const size_t first = (address & OFFSET) / 4;
-    memcpy(allocation.memory + first * 4, values, count * 4);
-    for (size_t word = first; word < first + count; ++word) {
-        if (allocation.shadows[word].writer == DISCARDED) allocation.shadows[word].writer = 0;
-    }
-}
-
-// Copies `count` floats from an allocation; 0, or 1 + the first of them that was discarded.
-extern "C" size_t emulated_read(uint64_t address, float* values, size_t count) {
-    const Allocation& allocation = allocations[address >> OFFSET_BITS];
-    const size_t first = (address & OFFSET) / 4;
-    for (size_t word = 0; word < count; ++word) {
-        if (allocation.shadows[first + word].writer == DISCARDED) return 1 + word;
-    }
-    memcpy(values, allocation.memory + first * 4, count * 4);
-    return 0;
-}
-
-// Makes the next read of any of these floats an error, unless it is written before.
-extern "C" void emulated_discard(uint64_t address, size_t count) {
-    const Allocation& allocation = allocations[address >> OFFSET_BITS];
-    const size_t first = (address & OFFSET) / 4;
-    for (size_t word = first; word < first + count; ++word) allocation.shadows[word] = {0, 0, DISCARDED, 0, 0};
-}
-
 struct Operand {
     uint64_t address;
     // Words from the address on that the launch must write, all of them.
@@ -458,8 +312,8 @@ extern "C" int emulated_launch(const Launch* launch, char* text, size_t text_len
         }
     }
     if (clock_now > 0xf0000000u) {
-        const std::lock_guard<std::mutex> guard(table);
-        forget_everything();
+        clock_now = 1;
+        forget_accesses();
     }
     arguments = launch->arguments;
     grid_extent = launch->grid;

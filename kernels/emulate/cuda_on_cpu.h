@@ -2,7 +2,7 @@
 //
 // A block's threads are fibres on one thread of the host. Each runs until it waits, at a barrier or at a shuffle, for
 // others. Every word of global and shared memory has a shadow that knows who last read and wrote it, and when; time is
-// counted in intervals between barriers. See cuda_on_cpu.cpp for the scheduler.
+// counted in intervals between barriers. See cuda_on_cpu.cpp for the scheduler, device_memory.cpp for the memory.
 
 #pragma once
 
@@ -78,6 +78,9 @@ extern dim3 block_index, grid_extent, thread_index, block_extent;
 [[noreturn]] void violation(const char* format, ...) __attribute__((format(printf, 1, 2), cold));
 [[noreturn]] void out_of_bounds(uint64_t address, size_t size) __attribute__((cold));
 [[noreturn]] void race(const Shadow& shadow, bool shared, bool writes) __attribute__((cold));
+
+// Of all memory, when the clock begins again.
+void forget_accesses();
 
 void barrier(int line);
 // Hands `count` words to the other threads of the warp, and waits for theirs: 32 times `count` words.
