@@ -3,7 +3,7 @@
 //
 // What the three passes have in common: a column n of the result and a step k of the sum each have a place along the spatial
 // axes, and the element that they meet in lies at the sum of both, or is zero where that is outside. The launch code says how
-// the places come about (kernels/src/device/convolution.rs).
+// the places come about (kernels/src/device/implicit_gemm.rs).
 
 // How a number (a column, or a step of the sum) becomes a place: outer index and position along each axis.
 struct Walk {

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::geometry::ConvGeometry;
 
-/// A convolution ready to run, made by [`Backend::convolution_prepare`](crate::ConvolutionOps::convolution_prepare).
+/// A convolution ready to run, made by [`convolution_prepare`](crate::ConvolutionOps::convolution_prepare).
 #[derive(Debug)]
 pub struct Convolution {
     pub(crate) geometry: ConvGeometry,
@@ -41,8 +41,8 @@ impl Convolution {
 }
 
 /// The gradient of a convolution or a deconvolution with respect to its input, ready to run: made by
-/// [`Backend::convolution_backward_data_prepare`](crate::ConvolutionOps::convolution_backward_data_prepare) and
-/// [`Backend::deconvolution_backward_data_prepare`](crate::DeconvolutionOps::deconvolution_backward_data_prepare).
+/// [`convolution_backward_data_prepare`](crate::ConvolutionOps::convolution_backward_data_prepare) and
+/// [`deconvolution_backward_data_prepare`](crate::DeconvolutionOps::deconvolution_backward_data_prepare).
 #[derive(Debug)]
 pub struct BackwardData {
     pub(crate) geometry: ConvGeometry,
@@ -74,7 +74,7 @@ impl BackwardData {
     }
 }
 
-/// A deconvolution ready to run, made by [`Backend::deconvolution_prepare`](crate::DeconvolutionOps::deconvolution_prepare).
+/// A deconvolution ready to run, made by [`deconvolution_prepare`](crate::DeconvolutionOps::deconvolution_prepare).
 #[derive(Debug)]
 pub struct Deconvolution {
     pub(crate) geometry: ConvGeometry,

@@ -15,14 +15,18 @@ mod choices;
 mod convolution;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod depthwise;
 mod driver;
 #[cfg(feature = "emulate")]
 mod emulate;
 mod faults;
 mod gemm;
+mod implicit_gemm;
 mod limits;
+mod measure;
 mod memory;
 mod phases;
+mod pointwise;
 mod prepared;
 mod random;
 mod recording;

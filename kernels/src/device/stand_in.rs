@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::DeviceBackend;
-use super::algorithm::{Clock, Means};
+use super::algorithm::Means;
 use super::blas::{Blas, Sgemm};
 use super::driver::{Address, Driver};
+use super::measure::Clock;
 use crate::error::Result;
 
 /// An emulated device with the stand-ins.

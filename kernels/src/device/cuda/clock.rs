@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cudarc::driver::{result, sys};
 
 use super::{Cuda, compile};
-use crate::device::algorithm::Clock;
 use crate::device::cache;
+use crate::device::measure::Clock;
 use crate::device::source::MODULES;
 use crate::error::{Error, Result};
 
