@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::shape::Shape;
 use crate::cpu::gemm::Segments;
-use crate::cpu::simd::Simd;
+use crate::cpu::simd::{Simd, array};
 use crate::cpu::threads::Threads;
 use crate::geometry::MAX_SPATIAL;
 
@@ -181,7 +181,7 @@ fn interleave<S: Simd>(
     for lane in (0..fours).step_by(4) {
         for start in (0..whole).step_by(S::LANES) {
             let mut together = [0.0; 64];
-            let sources: [&[f32]; 4] = std::array::from_fn(
+            let sources: [&[f32]; 4] = array(
                 #[inline(always)]
                 |j| &x[(lane + j) * plane + start..][..S::LANES],
             );
@@ -189,7 +189,7 @@ fn interleave<S: Simd>(
             unsafe {
                 simd.store_fours(
                     together.as_mut_ptr(),
-                    std::array::from_fn(
+                    array(
                         #[inline(always)]
                         |j| simd.load(sources[j].as_ptr()),
                     ),

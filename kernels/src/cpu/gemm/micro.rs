@@ -7,7 +7,7 @@
 use std::ptr;
 
 use super::segments::Segments;
-use crate::cpu::simd::Simd;
+use crate::cpu::simd::{Simd, array};
 
 /// Vectors of columns in a full tile.
 pub(crate) const TILE_VECTORS: usize = 2;
@@ -180,7 +180,7 @@ unsafe fn multiply<
         }
         // SAFETY: A has `depth` floats for each row and B `depth · VECTORS · LANES`; each step moves one on in each.
         unsafe {
-            let right: [S::Vector; VECTORS] = std::array::from_fn(
+            let right: [S::Vector; VECTORS] = array(
                 #[inline(always)]
                 |v| simd.load(b.add(v * S::LANES)),
             );

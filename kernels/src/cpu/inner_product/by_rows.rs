@@ -4,7 +4,7 @@ use super::Forward;
 use crate::buffer::Floats;
 use crate::cpu::conv::Operands;
 use crate::cpu::gemm::Split;
-use crate::cpu::simd::Simd;
+use crate::cpu::simd::{Simd, array};
 use crate::cpu::threads::Disjoint;
 
 /// Rows of W in a task of [`Forward::by_rows`].
@@ -65,7 +65,7 @@ fn dots<S: Simd, const BATCH: usize>(simd: S, row: Floats<'_>, x: &[f32]) -> [f3
             }
         }
     }
-    std::array::from_fn(
+    array(
         #[inline(always)]
         |sample| {
             let [a, b, c, d] = sums[sample];

@@ -8,7 +8,7 @@ use std::arch::x86_64::{
     _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps,
 };
 
-use super::Simd;
+use super::{Simd, array};
 
 /// Proof that this machine has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -81,7 +81,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn mask(self, from: usize, to: usize) -> __m256i {
-        let lanes: [i32; 8] = std::array::from_fn(|lane| if (from..to).contains(&lane) { -1 } else { 0 });
+        let lanes: [i32; 8] = array(|lane| if (from..to).contains(&lane) { -1 } else { 0 });
         // SAFETY: `self` proves that the instructions are there; the array is as long as the vector.
         unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
     }
@@ -102,7 +102,7 @@ impl Simd for Avx2 {
     unsafe fn load_fours(self, source: *const f32) -> [__m256; 4] {
         // SAFETY: `self` proves that the instructions are there; the caller vouches for the memory.
         unsafe {
-            let [a, b, c, d]: [__m256; 4] = std::array::from_fn(
+            let [a, b, c, d]: [__m256; 4] = array(
                 #[inline(always)]
                 |k| _mm256_loadu_ps(source.add(8 * k)),
             );

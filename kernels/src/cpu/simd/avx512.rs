@@ -7,7 +7,7 @@ use std::arch::x86_64::{
     _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
-use super::Simd;
+use super::{Simd, array};
 
 /// Proof that this machine has AVX-512 (F, VL, DQ, BW), AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -105,7 +105,7 @@ impl Simd for Avx512 {
     unsafe fn load_fours(self, source: *const f32) -> [__m512; 4] {
         // SAFETY: `self` proves that the instructions are there; the caller vouches for the memory.
         unsafe {
-            let quarters: [__m512; 4] = std::array::from_fn(
+            let quarters: [__m512; 4] = array(
                 #[inline(always)]
                 |k| _mm512_loadu_ps(source.add(16 * k)),
             );

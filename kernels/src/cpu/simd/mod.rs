@@ -224,3 +224,14 @@ impl Level {
         }
     }
 }
+
+/// The function's results for 0 to N − 1. It is for code with vector instructions: `std::array::from_fn` calls its closure from
+/// code of the standard library's that has none, which the compiler may inline or not, as the program is cut into units.
+#[inline(always)]
+pub(crate) fn array<T: Copy, const N: usize>(function: impl Fn(usize) -> T) -> [T; N] {
+    let mut values = [function(0); N];
+    for (index, value) in values.iter_mut().enumerate().skip(1) {
+        *value = function(index);
+    }
+    values
+}

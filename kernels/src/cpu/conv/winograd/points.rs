@@ -4,7 +4,7 @@
 //! `j` of the kernel's holds (1, pⱼ, pⱼ²) / M′(pⱼ), and the output's takes Σ pⱼⁱ mⱼ. How much rounding is amplified
 //! depends on the points; these amplify less than the usual 0, ±1, ±2, ∞.
 
-use crate::cpu::simd::Simd;
+use crate::cpu::simd::{Simd, array};
 
 /// Points in the plane: 6 × 6.
 pub(super) const POINTS: usize = 36;
@@ -26,16 +26,16 @@ pub(super) fn transform_kernels(kernels: &[[f32; KERNELS]; 9], transformed: &mut
     // Few enough at a time for the registers.
     const LANES: usize = 8;
     for start in (0..KERNELS).step_by(LANES) {
-        let wide: [[f64; LANES]; 9] = std::array::from_fn(
+        let wide: [[f64; LANES]; 9] = array(
             #[inline(always)]
             |tap| {
-                std::array::from_fn(
+                array(
                     #[inline(always)]
                     |lane| f64::from(kernels[tap][start + lane]),
                 )
             },
         );
-        let half: [[[f64; LANES]; SIDE]; 3] = std::array::from_fn(
+        let half: [[[f64; LANES]; SIDE]; 3] = array(
             #[inline(always)]
             |row| kernel_line([wide[3 * row], wide[3 * row + 1], wide[3 * row + 2]]),
         );

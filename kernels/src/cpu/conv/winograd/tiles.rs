@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::points::{SIDE, input_line, output_line};
 use crate::cpu::conv::shape::Shape;
-use crate::cpu::simd::Simd;
+use crate::cpu::simd::{Simd, array};
 
 /// Tiles of all images, image after image, row after row.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +99,7 @@ impl Runs {
         for column in 0..SIDE {
             let line = input_line(
                 simd,
-                std::array::from_fn(
+                array(
                     #[inline(always)]
                     |row| half[row][column],
                 ),
@@ -128,7 +128,7 @@ impl Runs {
         for column in 0..SIDE {
             let line = output_line(
                 simd,
-                std::array::from_fn(
+                array(
                     #[inline(always)]
                     |row| sum(row * SIDE + column),
                 ),
