@@ -5,9 +5,6 @@
 // The formulas are the processor's, operation by operation. On the emulator so are the bits; for a GPU the compiler makes one
 // operation of a multiplication and the addition that follows, which rounds once where the processor rounds twice.
 //
-// The formulas are the processor's, operation by operation. On the emulator so are the bits; for a GPU the compiler makes one
-// operation of a multiplication and the addition that follows, which rounds once where the processor rounds twice.
-//
 // A rule's numbers are those of the enum UpdateRule in src/update.rs, which has its formula, in the same order.
 
 struct Sgd {
@@ -156,13 +153,15 @@ __device__ __forceinline__ void update(const Table<RULE>& table) {
     const Global<float> value = at_address<float>(tensor.value);
     const Global<const float> gradient = at_address<const float>(tensor.gradient);
     const uint32_t end = end_of(piece, tensor.length);
+    const bool moves = !table.gate || table.gate[0] != 0;
 #pragma unroll 1
     for (uint32_t i = piece.start + threadIdx.x; i < end; i += blockDim.x) {
         float state[3];
         for (int array = 0; array < RULE::STATE; ++array) state[array] = at_address<float>(tensor.state[array])[i];
         const float g = changed_gradient(table, piece, gradient, value, i);
         float w = value[i];
-        tensor.rule.move(w, g, state);
+        // What does not move is written as it was: every launch writes all that it may.
+        if (moves) tensor.rule.move(w, g, state);
         value[i] = w;
         for (int array = 0; array < RULE::STATE; ++array) at_address<float>(tensor.state[array])[i] = state[array];
     }

@@ -43,6 +43,8 @@ struct Table {
     Global<const Piece> pieces;
     Global<const Change> changes;
     Global<const float> factors;
+    // A word that is 0 where nothing may change (update_gate.cu), if there is one.
+    Global<const uint32_t> gate;
 };
 
 __device__ __forceinline__ float sign(float x) { return float(x > 0.0f) - float(x < 0.0f); }

@@ -85,7 +85,7 @@ pub use prepared::{BackwardData, Convolution, Deconvolution};
 pub use random::{CLOCK_LEN, Random, clock};
 pub use recording::Recording;
 pub use update::{
-    GradientChange, GradientStep, MAX_UPDATE_STATE, NormalNoise, UpdateRule, UpdateTensor, Updates,
+    GradientChange, GradientStep, LossTerm, MAX_UPDATE_STATE, NormalNoise, UpdateRule, UpdateTensor, Updates,
 };
 
 /// [`Backend`] and the traits of its families, for calls on a backend of a known type: a `dyn Backend` has their methods without

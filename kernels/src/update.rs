@@ -137,6 +137,17 @@ pub struct UpdateTensor<'a> {
     pub state: Vec<&'a mut Buffer>,
 }
 
+/// A loss that decides whether an update is made: its first `len` values, each times `weight`.
+#[derive(Clone, Copy, Debug)]
+pub struct LossTerm<'a> {
+    /// Its values, in the backend's memory.
+    pub values: &'a Buffer,
+    /// How many they are; the buffer may be longer.
+    pub len: usize,
+    /// Its weight in the sum of the losses.
+    pub weight: f32,
+}
+
 /// Updates of many tensors in one launch, with all that is done to their gradients before.
 ///
 /// What changes from step to step is written first, to the device's memory, and read there by the launches: those may be
@@ -154,11 +165,13 @@ pub trait Updates: fmt::Debug + Send {
         steps: &[GradientStep],
     ) -> Result<()>;
 
-    /// Launches what was written, on the same tensors.
+    /// Launches what was written, on the same tensors. Given losses, it decides on the device whether anything changes: only where the
+    /// sum of them all is finite, and where no operation since the last [`synchronize`](crate::Backend::synchronize) has met a value that it
+    /// could not work on. Otherwise values and arrays keep their bits.
     ///
     /// # Errors
-    /// Other tensors than were written; the device's.
-    fn launch(&mut self, tensors: &mut [UpdateTensor<'_>]) -> Result<()>;
+    /// Other tensors than were written, losses elsewhere or shorter than they say; the device's.
+    fn launch(&mut self, tensors: &mut [UpdateTensor<'_>], losses: Option<&[LossTerm<'_>]>) -> Result<()>;
 
     /// A number that changes whenever the launches do, and that no other updates have.
     fn layout(&self) -> u64;

@@ -171,6 +171,7 @@ impl<'a> Call<'a> {
         if grid.contains(&0) {
             return Ok(());
         }
+        self.driver.recorder().count_launch();
         let arguments = &self.arguments[..self.count];
         let (mut pointers, mut sizes) = ([std::ptr::null(); MOST], [0; MOST]);
         for ((argument, pointer), size) in arguments.iter().zip(&mut pointers).zip(&mut sizes) {

@@ -80,7 +80,7 @@ pub struct DeviceBackend {
     chosen: Chosen,
     /// Partial sums on their way to the host.
     scratch: Mutex<DeviceBuffer>,
-    faults: Faults,
+    faults: Arc<Faults>,
 }
 
 impl DeviceBackend {
@@ -136,7 +136,7 @@ impl DeviceBackend {
 
     fn with_driver(driver: Arc<dyn Driver>) -> Result<Self> {
         let scratch = Mutex::new(DeviceBuffer::zeroed(&driver, 2 * call::PARTS)?);
-        let faults = Faults::new(&driver)?;
+        let faults = Arc::new(Faults::new(&driver)?);
         let (math, choice, means) = (MathMode::default(), Choice::default(), Means::default());
         let chosen = Chosen::default();
         Ok(Self { driver, math, algorithm: None, choice, means, chosen, scratch, faults })
@@ -145,6 +145,16 @@ impl DeviceBackend {
     /// How often memory was copied to the host, for which the host waits: nothing but that makes a training step leave the device.
     pub fn copies_to_host(&self) -> u64 {
         self.driver.recorder().read_count()
+    }
+
+    /// How many kernels were given to the device one by one, those that were recorded included, and those of replays not.
+    pub fn launches(&self) -> u64 {
+        self.driver.recorder().launch_count()
+    }
+
+    /// How many recordings were replayed.
+    pub fn replays(&self) -> u64 {
+        self.driver.recorder().replay_count()
     }
 
     /// Copies to the host from float `start` on, when all work given before is done.

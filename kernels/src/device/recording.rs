@@ -40,6 +40,7 @@ impl Recorded {
 
     /// Does what was taken down.
     pub(crate) fn replay(&self) -> Result<()> {
+        self.driver.recorder().replays.fetch_add(1, Ordering::Relaxed);
         self.driver.replay(self.id)
     }
 }
@@ -80,6 +81,8 @@ pub(crate) struct Recorder {
     state: Mutex<State>,
     ended: Condvar,
     reads: AtomicU64,
+    launches: AtomicU64,
+    replays: AtomicU64,
 }
 
 #[derive(Default)]
@@ -134,6 +137,21 @@ impl Recorder {
     /// How many copies to the host there were.
     pub(crate) fn read_count(&self) -> u64 {
         self.reads.load(Ordering::Relaxed)
+    }
+
+    /// Counts a kernel that is given to the device.
+    pub(crate) fn count_launch(&self) {
+        self.launches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many kernels were given to the device one by one, those that were taken down included.
+    pub(crate) fn launch_count(&self) -> u64 {
+        self.launches.load(Ordering::Relaxed)
+    }
+
+    /// How often something that was taken down was done.
+    pub(crate) fn replay_count(&self) -> u64 {
+        self.replays.load(Ordering::Relaxed)
     }
 
     /// The time of birth of memory that was just allocated.

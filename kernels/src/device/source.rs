@@ -119,6 +119,7 @@ modules! {
     SOFTMAX = "softmax", &[];
     SUMS = "sums", &[];
     UPDATE = "update", UPDATES;
+    UPDATE_GATE = "update_gate", UPDATES;
     UPDATE_NOISE = "update_noise", UPDATES;
     UPDATE_NORMS = "update_norms", UPDATES;
     VECTOR = "vector", &[];

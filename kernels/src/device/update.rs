@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::call::{Call, Parameter, THREADS, Target};
 use super::driver::{Address, Driver};
+use super::faults::Faults;
 use super::memory::DeviceBuffer;
-use super::source::{Module, UPDATE, UPDATE_NOISE, UPDATE_NORMS};
+use super::source::{Module, UPDATE, UPDATE_GATE, UPDATE_NOISE, UPDATE_NORMS};
 use super::update_plan::{Plan, Stage, Work};
 use super::{DeviceBackend, fits};
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
-use crate::update::{GradientStep, UpdateRule, UpdateTensor, Updates};
+use crate::update::{GradientStep, LossTerm, UpdateRule, UpdateTensor, Updates};
 
 const OP: &str = "update";
 
@@ -21,6 +22,7 @@ static LAYOUTS: AtomicU64 = AtomicU64::new(1);
 /// The updates of one set of tensors, with their place in the device's memory.
 pub(super) struct DeviceUpdates {
     driver: Arc<dyn Driver>,
+    faults: Arc<Faults>,
     kernel: &'static str,
     plan: Plan,
     /// The tensors that the plan is for: addresses of values, gradients and state.
@@ -32,6 +34,8 @@ pub(super) struct DeviceUpdates {
     /// Sums of squares, in f64.
     parts: Option<DeviceBuffer>,
     factors: Option<DeviceBuffer>,
+    /// One word: whether anything may change.
+    gate: Option<DeviceBuffer>,
     layout: u64,
 }
 
@@ -43,15 +47,17 @@ struct Table {
     pieces: Address,
     changes: Address,
     factors: Address,
+    gate: Address,
 }
 
-// SAFETY: four addresses, as cu/update.cuh has them.
+// SAFETY: five addresses, as cu/update.cuh has them.
 unsafe impl Parameter for Table {}
 
 impl DeviceBackend {
     pub(super) fn new_updates(&self) -> Box<dyn Updates> {
         Box::new(DeviceUpdates {
             driver: self.driver.clone(),
+            faults: self.faults.clone(),
             kernel: "",
             plan: Plan::default(),
             addresses: Vec::new(),
@@ -59,6 +65,7 @@ impl DeviceBackend {
             table: None,
             parts: None,
             factors: None,
+            gate: None,
             layout: 0,
         })
     }
@@ -88,6 +95,7 @@ impl Updates for DeviceUpdates {
         same &= !reserve(&self.driver, &mut self.table, plan.numbers.len())?;
         same &= !reserve(&self.driver, &mut self.parts, 2 * plan.part_count())?;
         same &= !reserve(&self.driver, &mut self.factors, plan.factor_count())?;
+        same &= !reserve(&self.driver, &mut self.gate, 1)?;
         if reserve(&self.driver, &mut self.pieces, plan.pieces.len())? {
             same = false;
             upload(&*self.driver, self.pieces.as_ref(), &plan.pieces)?;
@@ -100,14 +108,14 @@ impl Updates for DeviceUpdates {
         Ok(())
     }
 
-    fn launch(&mut self, tensors: &mut [UpdateTensor<'_>]) -> Result<()> {
+    fn launch(&mut self, tensors: &mut [UpdateTensor<'_>], losses: Option<&[LossTerm<'_>]>) -> Result<()> {
         let found = tensors.iter_mut().map(|tensor| addresses(&self.driver, tensor));
         let found = found.collect::<Result<Vec<_>>>()?;
         if found != self.addresses {
             return Err(Error::geometry(OP, "other tensors than what was written is for".to_owned()));
         }
-        let buffers = [&mut self.pieces, &mut self.table, &mut self.parts, &mut self.factors];
-        let [Some(pieces), Some(table), Some(parts), Some(factors)] =
+        let buffers = [&mut self.pieces, &mut self.table, &mut self.parts, &mut self.factors, &mut self.gate];
+        let [Some(pieces), Some(table), Some(parts), Some(factors), Some(gate)] =
             buffers.map(|buffer| buffer.as_mut().map(Target::new))
         else {
             return Ok(());
@@ -120,7 +128,11 @@ impl Updates for DeviceUpdates {
             table,
             parts,
             factors,
+            gate: losses.is_some().then_some(gate),
         };
+        if let (Some(losses), Some(gate)) = (losses, &launches.gate) {
+            decide(&self.driver, &self.faults, losses, gate)?;
+        }
         self.plan.stages.iter().try_for_each(|stage| launches.launch(tensors, stage))
     }
 
@@ -138,6 +150,7 @@ struct Launches<'a> {
     table: Target<'a>,
     parts: Target<'a>,
     factors: Target<'a>,
+    gate: Option<Target<'a>>,
 }
 
 impl Launches<'_> {
@@ -147,6 +160,7 @@ impl Launches<'_> {
             pieces: self.pieces.part(stage.pieces).address(),
             changes: self.table.part(self.plan.changes).address(),
             factors: self.factors.address(),
+            gate: self.gate.as_ref().map_or(0, Target::address),
         };
         let grid = [stage.blocks as u32, 1, 1];
         match stage.work {
@@ -192,7 +206,7 @@ impl Launches<'_> {
 
     fn call<'c>(&'c self, module: &'static Module, kernel: &'static str, table: &'c Table) -> Call<'c> {
         let mut call = Call::new(self.driver, module, kernel).value(table);
-        for target in [&self.table, &self.pieces, &self.factors] {
+        for target in [&self.table, &self.pieces, &self.factors].into_iter().chain(&self.gate) {
             call.reads_written(target);
         }
         call
@@ -203,6 +217,29 @@ impl std::fmt::Debug for DeviceUpdates {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "DeviceUpdates({} tensors, {})", self.addresses.len(), self.driver.name())
     }
+}
+
+/// Launches the decision whether anything may change.
+fn decide(
+    driver: &Arc<dyn Driver>,
+    faults: &Faults,
+    losses: &[LossTerm<'_>],
+    gate: &Target<'_>,
+) -> Result<()> {
+    let record = faults.record();
+    let launch = |is_first: bool, count: usize, weight: f32, loss: Option<&DeviceBuffer>| {
+        let call =
+            Call::new(&**driver, &UPDATE_GATE, "update_gate").count(usize::from(is_first)).count(count);
+        let call = call.float(weight).maybe(loss).source(&record).output(gate, 1);
+        call.launch([1, 1, 1], THREADS)
+    };
+    if losses.is_empty() {
+        return launch(true, 0, 0.0, None);
+    }
+    losses.iter().enumerate().try_for_each(|(place, loss)| {
+        let values = found(driver, "a loss", loss.values, loss.len)?;
+        launch(place == 0, loss.len, loss.weight, Some(values))
+    })
 }
 
 /// That rules have their arrays, and steps their tensors.
@@ -261,19 +298,28 @@ fn kernel(rule: &UpdateRule) -> &'static str {
 
 /// Of a tensor's values, gradient and state, in this order.
 fn addresses(driver: &Arc<dyn Driver>, tensor: &mut UpdateTensor<'_>) -> Result<Vec<Address>> {
-    let len = tensor.len;
-    let found = |operand: &'static str, buffer: &Buffer| match buffer {
-        Buffer::Device(device) if device.is_of(driver) => {
-            fits(OP, operand, device, len)?;
-            Ok(device.address())
-        }
-        _ => Err(Error::Elsewhere { op: OP, operand }),
-    };
-    let mut all = vec![found("a value", tensor.value)?, found("a gradient", tensor.gradient)?];
+    let address = |operand, buffer| Ok(found(driver, operand, buffer, tensor.len)?.address());
+    let mut all = vec![address("a value", tensor.value)?, address("a gradient", tensor.gradient)?];
     for array in &tensor.state {
-        all.push(found("an array of the rule's", array)?);
+        all.push(address("an array of the rule's", array)?);
     }
     Ok(all)
+}
+
+/// A buffer of this device's, of at least so many floats.
+fn found<'b>(
+    driver: &Arc<dyn Driver>,
+    operand: &'static str,
+    buffer: &'b Buffer,
+    len: usize,
+) -> Result<&'b DeviceBuffer> {
+    match buffer {
+        Buffer::Device(device) if device.is_of(driver) => {
+            fits(OP, operand, device, len)?;
+            Ok(device)
+        }
+        _ => Err(Error::Elsewhere { op: OP, operand }),
+    }
 }
 
 fn on_device(buffer: &Buffer) -> Result<&DeviceBuffer> {

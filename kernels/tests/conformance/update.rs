@@ -1,8 +1,10 @@
 //! Updates of many tensors in one launch, against the formulas in f64. That whole steps of optimizers have the processor's bits, noise
 //! included, train-core's tests show.
 
+use kernels::prelude::*;
 use kernels::{
-    Backend, Buffer, DeviceBackend, GradientChange, GradientStep, UpdateRule, UpdateTensor, Updates,
+    Buffer, DeviceBackend, EmbedGeometry, GradientChange, GradientStep, HostBuffer, LossTerm, Site,
+    UpdateRule, UpdateTensor, Updates,
 };
 use proptest::prelude::*;
 
@@ -250,7 +252,7 @@ fn after(
     let mut tensors = Tensors::new(device, lens, rule, seed);
     let mut updates = updates(device);
     updates.write(&mut tensors.views(), &vec![rule; lens.len()], steps).unwrap();
-    updates.launch(&mut tensors.views()).unwrap();
+    updates.launch(&mut tensors.views(), None).unwrap();
     tensors.read(device)
 }
 
@@ -299,6 +301,101 @@ proptest! {
     }
 }
 
+/// Losses of a value and its weight each, which may be no number.
+fn after_losses(device: &DeviceBackend, rule: UpdateRule, losses: &[(Vec<f32>, f32)]) -> [Vec<u32>; 2] {
+    let lens = [300, 0, 8193];
+    let mut tensors = Tensors::new(device, &lens, rule, 3);
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
+    let before = bits(tensors.read(device));
+    let buffers: Vec<Buffer> = losses.iter().map(|(values, _)| buffer(device, values)).collect();
+    let terms = buffers.iter().zip(losses);
+    let terms: Vec<_> = terms
+        .map(|(buffer, (values, weight))| LossTerm { values: buffer, len: values.len(), weight: *weight })
+        .collect();
+    let mut updates = updates(device);
+    updates.write(&mut tensors.views(), &vec![rule; lens.len()], &steps(lens.len())).unwrap();
+    updates.launch(&mut tensors.views(), Some(&terms)).unwrap();
+    [before, bits(tensors.read(device))]
+}
+
+#[test]
+fn losses_decide_whether_anything_moves() {
+    let good = |len| (numbers(5, len), 0.5);
+    let with = |mut loss: (Vec<f32>, f32), at: usize, value| {
+        loss.0[at] = value;
+        loss
+    };
+    let moving = [
+        vec![],
+        vec![good(1)],
+        vec![good(0)],
+        vec![good(700), with(good(1), 0, f32::MAX)],
+        vec![(vec![f32::MAX; 3], f32::MAX)],
+    ];
+    let diverged = [
+        vec![with(good(1), 0, f32::NAN)],
+        vec![with(good(700), 699, f32::INFINITY)],
+        vec![with(good(2), 1, f32::NEG_INFINITY), good(3)],
+        vec![good(1), good(300), with(good(300), 256, f32::NAN)],
+        vec![(vec![1.0], f32::INFINITY)],
+        vec![(vec![0.0], f32::INFINITY)],
+    ];
+    for device in devices() {
+        for rule in rules() {
+            let expected = {
+                let mut tensors = Tensors::new(device, &[300, 0, 8193], rule, 3);
+                let mut updates = updates(device);
+                updates.write(&mut tensors.views(), &[rule; 3], &steps(3)).unwrap();
+                updates.launch(&mut tensors.views(), None).unwrap();
+                tensors.read(device).into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            for losses in &moving {
+                let [before, found] = after_losses(device, rule, losses);
+                assert!(found == expected && found != before, "{rule:?} {losses:?}");
+            }
+            for losses in &diverged {
+                let [before, found] = after_losses(device, rule, losses);
+                assert!(found == before, "{rule:?} {losses:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_names_nothing_keeps_an_update_from_moving() {
+    let rule = UpdateRule::Sgd { rate: 0.1 };
+    for device in open_devices() {
+        let geometry = EmbedGeometry { count: 1, rows: 2, length: 1 };
+        let (index, table) = (buffer(&device, &[2.0]), buffer(&device, &[1.0, 2.0]));
+        let mut y = buffer(&device, &[0.0]);
+        device.embed_forward(&geometry, Site(7), &index, &table, None, &mut y).unwrap();
+        let [before, found] = after_losses(&device, rule, &[(vec![1.0], 1.0)]);
+        assert_eq!(found, before);
+        // Until somebody has been told.
+        assert!(device.synchronize().is_err());
+        let [before, found] = after_losses(&device, rule, &[(vec![1.0], 1.0)]);
+        assert_ne!(found, before);
+    }
+}
+
+#[test]
+fn losses_that_are_not_there_are_refused() {
+    let rule = UpdateRule::Sgd { rate: 0.1 };
+    for device in open_devices() {
+        let mut tensors = Tensors::new(&device, &[3], rule, 1);
+        let mut updates = updates(&device);
+        updates.write(&mut tensors.views(), &[rule], &[]).unwrap();
+        let loss = buffer(&device, &[1.0]);
+        let mut refused = |values: &Buffer, len| {
+            let terms = [LossTerm { values, len, weight: 1.0 }];
+            updates.launch(&mut tensors.views(), Some(&terms)).unwrap_err().to_string()
+        };
+        assert_eq!(refused(&loss, 7), "update: a loss holds 6 floats, the geometry needs 7");
+        let here = Buffer::Host(HostBuffer::from(vec![1.0]));
+        assert_eq!(refused(&here, 1), "update: a loss is not in this device's memory");
+    }
+}
+
 /// Only the table is written between replays.
 #[test]
 fn recorded_updates_go_by_what_is_written() {
@@ -316,7 +413,7 @@ fn recorded_updates_go_by_what_is_written() {
         for (rate, threshold) in [(0.1, 0.1), (0.05, 0.2), (0.01, 1e-3)] {
             let (rules, steps) = ([rule(rate); 4], steps(threshold));
             one.write(&mut launched.views(), &rules, &steps).unwrap();
-            one.launch(&mut launched.views()).unwrap();
+            one.launch(&mut launched.views(), None).unwrap();
             let layout = other.layout();
             other.write(&mut replayed.views(), &rules, &steps).unwrap();
             if recording.is_none() {
@@ -324,7 +421,7 @@ fn recorded_updates_go_by_what_is_written() {
                 let mut outcome = Ok(());
                 let tensors = &mut replayed;
                 recording =
-                    Some(device.record(&mut || outcome = other.launch(&mut tensors.views())).unwrap());
+                    Some(device.record(&mut || outcome = other.launch(&mut tensors.views(), None)).unwrap());
                 outcome.unwrap();
             } else {
                 assert_eq!(other.layout(), layout);
@@ -346,10 +443,10 @@ fn recorded_updates_do_not_touch_what_was_written_later() {
         let [mut launched, mut replayed] = [1, 1].map(|seed| Tensors::new(device, &[300], rule, seed));
         let [mut one, mut other] = [updates(device), updates(device)];
         one.write(&mut launched.views(), &[rule], &[]).unwrap();
-        one.launch(&mut launched.views()).unwrap();
+        one.launch(&mut launched.views(), None).unwrap();
         other.write(&mut replayed.views(), &[rule], &[]).unwrap();
         let mut outcome = Ok(());
-        let recording = device.record(&mut || outcome = other.launch(&mut replayed.views())).unwrap();
+        let recording = device.record(&mut || outcome = other.launch(&mut replayed.views(), None)).unwrap();
         outcome.unwrap();
         let mut later = Tensors::new(device, &[300], rule, 2);
         other.write(&mut later.views(), &[rule], &[]).unwrap();
@@ -379,7 +476,7 @@ fn what_cannot_be_updated_is_refused() {
             "update: Clip { tensors: [1, 2], threshold: 1.0 } of 2 tensors"
         );
         updates.write(&mut tensors.views(), &[sgd; 2], &[]).unwrap();
-        let error = updates.launch(&mut others.views()).unwrap_err().to_string();
+        let error = updates.launch(&mut others.views(), None).unwrap_err().to_string();
         assert_eq!(error, "update: other tensors than what was written is for");
         let mut long = tensors.views();
         long[1].len = 400;
