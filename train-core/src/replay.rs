@@ -49,6 +49,11 @@ impl Replay {
         self.runs = self.runs.saturating_add(1);
     }
 
+    /// Whether it was tried as often as it may be, and could not be recorded.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refusals >= TRIES
+    }
+
     pub(crate) fn is_recorded(&self) -> bool {
         self.recording.is_some()
     }
@@ -65,7 +70,7 @@ impl Replay {
         if let Some(recording) = &self.recording {
             return Ok(backend.replay(recording)?);
         }
-        if self.runs < FIRST_RUNS || self.refusals >= TRIES {
+        if self.runs < FIRST_RUNS || self.is_refused() {
             self.count_run();
             return work(Run::Once);
         }

@@ -51,6 +51,7 @@ pub use names::{NAMES, rule_by_name};
 pub use nesterov_ag::{NesterovAg, NesterovForm};
 pub use optimizer::Optimizer;
 pub use param::{ParamBuffers, ParamInfo, ParamView};
+pub(crate) use place::Source;
 pub use rms_prop::RmsProp;
 pub use rms_prop_graves::RmsPropGraves;
 pub use rule::{MAX_STATE, Rule, State, StateArray, Step};

@@ -1,12 +1,30 @@
 //! Updates of parameters where a backend keeps them.
 
-use kernels::{Backend, Buffer, UpdateRule, UpdateTensor};
+use kernels::{Backend, Buffer, LossTerm, UpdateRule, UpdateTensor};
 
 use super::change::{self, Change};
+use super::operation::Operation;
 use super::param_state::ParamState;
-use super::place::{Fetched, Place, Remote};
+use super::place::{Buffers, Fetched, Place, Remote, Source};
 use super::{Error, Optimizer, ParamBuffers, ParamInfo, ParamView, Step};
 use crate::replay::Replay;
+
+/// What hooks have said of an update, before it is written.
+pub(crate) struct Asked {
+    active: Vec<usize>,
+    /// As the kernels know them.
+    rules: Option<Vec<UpdateRule>>,
+    changes: Vec<Vec<Change>>,
+    notes: Vec<Operation>,
+    fetched: Option<Vec<Fetched>>,
+}
+
+impl Asked {
+    /// Whether values and gradients were fetched.
+    pub(crate) fn for_numbers(&self) -> bool {
+        self.fetched.is_some()
+    }
+}
 
 impl Optimizer {
     /// [`update`](Self::update) where a backend keeps the parameters. On a device, what hooks and the rule do is launched there, and
@@ -20,7 +38,7 @@ impl Optimizer {
             return self.update(&mut views);
         }
         if self.prepare_update(backend, params)? {
-            self.launch_update(params)?;
+            self.launch_update(params, None)?;
         }
         self.finish_update();
         Ok(())
@@ -40,46 +58,62 @@ impl Optimizer {
             return Ok(self.update(&mut views)?);
         }
         if self.prepare_update(backend, params)? {
-            replay.depend_on(self.updates.as_ref().map_or(0, |updates| updates.layout()));
-            replay.run(backend, &mut |_| Ok(self.launch_update(params)?))?;
+            replay.depend_on(self.layout());
+            replay.run(backend, &mut |_| Ok(self.launch_update(params, None)?))?;
         }
         self.finish_update();
         Ok(())
     }
 
-    /// The first part of an update on a device: calls the hooks, and writes what launches go by. Gives `false` where there is
-    /// nothing to launch, the update being done already. [`launch_update`](Self::launch_update) and [`finish_update`](Self::finish_update) come behind.
-    pub(crate) fn prepare_update(
-        &mut self,
-        backend: &dyn Backend,
-        params: &mut [ParamBuffers<'_>],
-    ) -> Result<bool, Error> {
-        let lens = |param: &ParamBuffers<'_>| (param.value.len(), param.grad.as_ref().map(|grad| grad.len()));
-        self.check(params.iter().map(lens), |expected, found| expected <= found)?;
-        let active = self.begin(|index| params[index].grad.is_some());
+    /// Whether the kernels of a backend update parameters, by rules that they know.
+    pub(crate) fn is_updated_on(&mut self, backend: &dyn Backend) -> bool {
         if self.updates.is_none() {
             self.updates = backend.updates();
         }
-        let rules = self.updates.as_ref().and_then(|_| self.rules(&active));
+        self.updates.is_some()
+    }
 
-        let buffers = params.iter().map(|param| (&*param.value, param.grad.as_deref()));
+    /// The first part of an update on a device: calls the hooks, for parameters with values and gradients of these lengths. Nothing is
+    /// fetched from `source` unless a hook asks for numbers, or the kernels do not know the rule.
+    /// [`write_update`](Self::write_update), [`launch_update`](Self::launch_update) and [`finish_update`](Self::finish_update) come behind, or
+    /// [`take_back`](Self::take_back).
+    pub(crate) fn ask_hooks(
+        &mut self,
+        backend: &dyn Backend,
+        lens: &[(usize, Option<usize>)],
+        source: &mut dyn Source,
+    ) -> Result<Asked, Error> {
+        self.check(lens.iter().copied(), |expected, found| expected <= found)?;
+        let active = self.begin(|index| lens[index].1.is_some());
+        let rules = if self.is_updated_on(backend) { self.rules(&active) } else { None };
         let counts = self.params.iter().map(ParamInfo::count);
-        let mut remote = Remote::new(buffers.collect(), counts.collect());
+        let mut remote = Remote::new(source, counts.collect());
         if rules.is_none() {
             remote.fetch(&active);
         }
         let mut changes = vec![Vec::new(); active.last().map_or(0, |last| last + 1)];
         self.call_hooks(Place::Device(&mut remote), &active, &mut changes);
-        let Remote { notes, mut fetched, failure, .. } = remote;
-        if let Some(failure) = failure {
-            return Err(failure.into());
-        }
+        let Remote { notes, fetched, .. } = remote;
+        Ok(Asked { active, rules, changes, notes, fetched })
+    }
+
+    /// The second part: writes what launches go by. Gives `false` where there is nothing to launch, the update being done already.
+    pub(crate) fn write_update(
+        &mut self,
+        backend: &dyn Backend,
+        params: &mut [ParamBuffers<'_>],
+        asked: Asked,
+    ) -> Result<bool, Error> {
+        let Asked { active, rules, changes, notes, mut fetched } = asked;
         self.count_updates(&active);
         let Some(rules) = rules else {
             self.move_fetched(backend, params, &active, &mut fetched.unwrap_or_default(), &changes)?;
             return Ok(false);
         };
         for &index in &active {
+            if self.states[index].arrays.is_empty() {
+                self.begun.fresh.push(index);
+            }
             self.states[index].keep_on(backend, self.rule.state(), self.params[index].count())?;
             if let Some(fetched) = &mut fetched {
                 let view = fetched[index].view();
@@ -100,13 +134,38 @@ impl Optimizer {
         Ok(true)
     }
 
-    /// Launches what was prepared, for the same parameters.
-    pub(crate) fn launch_update(&mut self, params: &mut [ParamBuffers<'_>]) -> Result<(), Error> {
+    /// Launches what was written, for the same parameters; given losses, only to move anything where they are finite.
+    pub(crate) fn launch_update(
+        &mut self,
+        params: &mut [ParamBuffers<'_>],
+        losses: Option<&[LossTerm<'_>]>,
+    ) -> Result<(), Error> {
         if let Some(updates) = &mut self.updates {
             let mut tensors = tensors(&mut self.states, &self.params, params, &self.written);
-            updates.launch(&mut tensors)?;
+            updates.launch(&mut tensors, losses)?;
         }
         Ok(())
+    }
+
+    /// Tells launches that were written apart: while it is the same, so are they.
+    pub(crate) fn layout(&self) -> u64 {
+        self.updates.as_ref().map_or(0, |updates| updates.layout())
+    }
+
+    /// Hooks called and numbers written, with gradients that are there.
+    fn prepare_update(
+        &mut self,
+        backend: &dyn Backend,
+        params: &mut [ParamBuffers<'_>],
+    ) -> Result<bool, Error> {
+        let lens = params.iter().map(|param| (param.value.len(), param.grad.as_ref().map(|grad| grad.len())));
+        let lens: Vec<_> = lens.collect();
+        let mut buffers = Buffers::new(params);
+        let asked = self.ask_hooks(backend, &lens, &mut buffers)?;
+        match buffers.failure {
+            Some(failure) => Err(failure.into()),
+            None => self.write_update(backend, params, asked),
+        }
     }
 
     /// The rule as the kernels know it, with the numbers of the next update of each of these parameters.

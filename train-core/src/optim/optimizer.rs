@@ -50,6 +50,18 @@ pub struct Optimizer {
     pub(super) updates: Option<Box<dyn Updates>>,
     /// The parameters that it was last written for.
     pub(super) written: Vec<usize>,
+    pub(super) begun: Begun,
+}
+
+/// What an update that is not finished has changed beside parameters and their arrays: enough to take it back.
+#[derive(Debug, Default)]
+pub(super) struct Begun {
+    /// The parameters whose updates were counted.
+    counted: Vec<usize>,
+    /// Those whose arrays were made for it.
+    pub(super) fresh: Vec<usize>,
+    /// What was remembered of parameters that are updated no more.
+    forgotten: Vec<(usize, ParamState)>,
 }
 
 impl Optimizer {
@@ -73,6 +85,7 @@ impl Optimizer {
             threads: 1,
             updates: None,
             written: Vec::new(),
+            begun: Begun::default(),
         }
     }
 
@@ -191,11 +204,12 @@ impl Optimizer {
     /// The parameters that are updated; of all others, nothing is remembered.
     pub(super) fn begin(&mut self, has_grad: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut active = Vec::with_capacity(self.params.len());
+        self.begun = Begun::default();
         for (index, state) in self.states.iter_mut().enumerate() {
             if has_grad(index) && !self.frozen[index] {
                 active.push(index);
             } else {
-                *state = ParamState::default();
+                self.begun.forgotten.push((index, std::mem::take(state)));
             }
         }
         active
@@ -205,10 +219,20 @@ impl Optimizer {
         for &index in active {
             self.states[index].t += 1;
         }
+        self.begun.counted.extend(active);
+    }
+
+    /// Undoes what an update that is not finished has counted and forgotten. No parameter was changed by it.
+    pub(crate) fn take_back(&mut self) {
+        let Begun { counted, fresh, forgotten } = std::mem::take(&mut self.begun);
+        counted.into_iter().for_each(|index| self.states[index].t -= 1);
+        fresh.into_iter().for_each(|index| self.states[index].arrays.clear());
+        forgotten.into_iter().for_each(|(index, state)| self.states[index] = state);
     }
 
     /// Counts an iteration, which may thaw parameters.
     pub(crate) fn finish_update(&mut self) {
+        self.begun = Begun::default();
         self.t += 1;
         self.plan();
         let moment = self.moment();

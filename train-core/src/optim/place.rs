@@ -1,9 +1,11 @@
 //! Where the parameters are while hooks look at them.
 
+use std::fmt;
+
 use kernels::Buffer;
 
-use super::ParamView;
 use super::operation::Operation;
+use super::{ParamBuffers, ParamView};
 
 /// Parameters in main memory, or in a device's.
 #[derive(Debug)]
@@ -12,15 +14,29 @@ pub(super) enum Place<'p, 'v> {
     Device(&'p mut Remote<'v>),
 }
 
+/// Where numbers of parameters in a device's memory are fetched from, once a hook asks for them. What cannot be fetched is left as it
+/// is; whoever has the source knows why.
+pub(crate) trait Source {
+    /// Copies the values of a parameter.
+    fn value(&mut self, index: usize, values: &mut [f32]);
+
+    /// Copies the gradient of a parameter that has one.
+    fn gradient(&mut self, index: usize, values: &mut [f32]);
+}
+
 /// Parameters in a device's memory. What hooks do to their gradients is noted, to be done there; once a hook asks for
 /// numbers, they are fetched, and all is done here.
-#[derive(Debug)]
 pub(super) struct Remote<'v> {
-    buffers: Vec<(&'v Buffer, Option<&'v Buffer>)>,
+    source: &'v mut dyn Source,
     counts: Vec<usize>,
     pub(super) notes: Vec<Operation>,
     pub(super) fetched: Option<Vec<Fetched>>,
-    /// Why something could not be fetched; zeros stand for it.
+}
+
+/// Buffers with gradients and values that are there.
+pub(super) struct Buffers<'v> {
+    buffers: Vec<(&'v Buffer, Option<&'v Buffer>)>,
+    /// Why something could not be fetched.
     pub(super) failure: Option<kernels::Error>,
 }
 
@@ -66,8 +82,8 @@ impl<'v> Place<'_, 'v> {
 
 impl<'v> Remote<'v> {
     /// Parameters of `counts` values.
-    pub(super) fn new(buffers: Vec<(&'v Buffer, Option<&'v Buffer>)>, counts: Vec<usize>) -> Self {
-        Self { buffers, counts, notes: Vec::new(), fetched: None, failure: None }
+    pub(super) fn new(source: &'v mut dyn Source, counts: Vec<usize>) -> Self {
+        Self { source, counts, notes: Vec::new(), fetched: None }
     }
 
     /// Fetches the values and gradients of these parameters, once.
@@ -75,11 +91,11 @@ impl<'v> Remote<'v> {
         if self.fetched.is_some() {
             return;
         }
-        let mut all: Vec<Fetched> = self.buffers.iter().map(|_| Fetched::default()).collect();
+        let mut all: Vec<Fetched> = self.counts.iter().map(|_| Fetched::default()).collect();
         for &index in active {
-            let (value, grad) = self.buffers[index];
-            all[index] =
-                Fetched { value: self.read(value, index), grad: grad.map(|grad| self.read(grad, index)) };
+            let mut grad = vec![0.0; self.counts[index]];
+            self.source.gradient(index, &mut grad);
+            all[index] = Fetched { value: self.value(index), grad: Some(grad) };
         }
         self.fetched = Some(all);
     }
@@ -87,19 +103,51 @@ impl<'v> Remote<'v> {
     /// Fetches the values of a parameter that is not updated.
     pub(super) fn fetch_value(&mut self, index: usize) {
         if self.fetched.as_ref().is_some_and(|all| all[index].value.is_empty()) {
-            let value = self.read(self.buffers[index].0, index);
+            let value = self.value(index);
             if let Some(all) = &mut self.fetched {
                 all[index].value = value;
             }
         }
     }
 
-    fn read(&mut self, buffer: &Buffer, index: usize) -> Vec<f32> {
+    fn value(&mut self, index: usize) -> Vec<f32> {
         let mut values = vec![0.0; self.counts[index]];
-        if let Err(error) = buffer.read(&mut values) {
+        self.source.value(index, &mut values);
+        values
+    }
+}
+
+impl fmt::Debug for Remote<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source: _, counts, notes, fetched } = self;
+        f.debug_struct("Remote")
+            .field("counts", counts)
+            .field("notes", notes)
+            .field("fetched", &fetched.is_some())
+            .finish()
+    }
+}
+
+impl<'v> Buffers<'v> {
+    pub(super) fn new(params: &'v [ParamBuffers<'_>]) -> Self {
+        let buffers = params.iter().map(|param| (&*param.value, param.grad.as_deref()));
+        Self { buffers: buffers.collect(), failure: None }
+    }
+
+    fn read(&mut self, buffer: Option<&Buffer>, values: &mut [f32]) {
+        if let Some(Err(error)) = buffer.map(|buffer| buffer.read(values)) {
             self.failure.get_or_insert(error);
         }
-        values
+    }
+}
+
+impl Source for Buffers<'_> {
+    fn value(&mut self, index: usize, values: &mut [f32]) {
+        self.read(Some(self.buffers[index].0), values);
+    }
+
+    fn gradient(&mut self, index: usize, values: &mut [f32]) {
+        self.read(self.buffers[index].1, values);
     }
 }
 

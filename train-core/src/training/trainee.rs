@@ -1,5 +1,6 @@
 //! A net made ready to be trained on a backend.
 
+mod at_once;
 mod passes;
 
 use caffe_proto::net::{Net, Shapes};
@@ -111,6 +112,8 @@ pub struct Trainee<'b> {
     forward: Replay,
     /// Of gradients that are there already, and of cleared ones.
     backward: [Replay; 2],
+    /// Of a pass forward, one back, and an update.
+    step: Replay,
 }
 
 impl<'b> Trainee<'b> {
@@ -169,6 +172,7 @@ impl<'b> Trainee<'b> {
             unrecorded: options.unrecorded || !is_steady,
             forward: Replay::default(),
             backward: Default::default(),
+            step: Replay::default(),
             net: net.clone(),
             shapes_of_net: shapes.clone(),
             plan,
@@ -335,10 +339,7 @@ impl<'b> Trainee<'b> {
                 self.backend.fill(diff, diff.len(), 0.0)?;
             }
         }
-        let buffers = self.buffers[first..].iter_mut().zip(&mut self.diffs[first..]);
-        let buffers = buffers
-            .filter_map(|(value, grad)| Some(ParamBuffers { value: value.as_mut()?, grad: grad.as_mut() }));
-        Ok(buffers.collect())
+        Ok(param_buffers(&mut self.buffers[first..], &mut self.diffs[first..]))
     }
 
     /// The backend that it is on.
@@ -586,6 +587,17 @@ fn kept(plan: &Plan, name: &str) -> Result<ValueId> {
         .get(name)
         .copied()
         .ok_or_else(|| Error::NoBlob { name: name.to_owned(), known: plan.kept.keys().cloned().collect() })
+}
+
+/// Parameters with their gradients; behind these there may be other memory of gradients.
+fn param_buffers<'t>(
+    values: &'t mut [Option<Buffer>],
+    diffs: &'t mut [Option<Buffer>],
+) -> Vec<ParamBuffers<'t>> {
+    let buffers = values.iter_mut().zip(diffs);
+    let buffers = buffers
+        .filter_map(|(value, grad)| Some(ParamBuffers { value: value.as_mut()?, grad: grad.as_mut() }));
+    buffers.collect()
 }
 
 /// Buffers of these lengths, where there are any, out of one allocation.

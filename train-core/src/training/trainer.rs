@@ -1,5 +1,7 @@
 //! Iterations: passes forward and backward, and an update.
 
+mod at_once;
+
 use weight_io::Weights;
 
 use super::snapshot;
@@ -48,6 +50,10 @@ pub struct Trainer<'b> {
     trainee: Trainee<'b>,
     solver: Solver,
     update: Replay,
+    /// That of the last update that was done together with its passes, or might have been.
+    layout: u64,
+    /// Whether hooks have asked for numbers.
+    asks: bool,
     /// The layers that the net holds.
     held: Vec<String>,
 }
@@ -71,7 +77,7 @@ impl<'b> Trainer<'b> {
     pub fn new(mut trainee: Trainee<'b>, solver: Solver) -> Result<Self> {
         let held = owned(&solver.optimizer().held_layers());
         trainee.freeze(&held)?;
-        Ok(Self { trainee, solver, update: Replay::default(), held })
+        Ok(Self { trainee, solver, update: Replay::default(), layout: 0, asks: false, held })
     }
 
     /// The net.
@@ -108,28 +114,26 @@ impl<'b> Trainer<'b> {
     pub fn step(&mut self, fill: &mut dyn FnMut(&mut Trainee<'b>) -> Result<()>) -> Result<Stepped> {
         // Hooks may have come since the last one.
         self.follow_hooks()?;
-        let passes = self.solver.iter_size();
+        let (passes, rate) = (self.solver.iter_size(), self.solver.rate());
         self.trainee.clear_gradients();
         let mut loss = 0.0;
-        for _ in 0..passes {
+        if self.goes_at_once() {
             fill(&mut self.trainee)?;
-            self.trainee.forward()?;
-            let of_pass = self.trainee.loss()?;
-            if !of_pass.is_finite() {
-                return Err(self.trainee.diverged(self.iteration())?);
+            loss = self.step_at_once()?;
+        } else {
+            for _ in 0..passes {
+                fill(&mut self.trainee)?;
+                loss += self.trainee.pass(self.iteration())? / f64::from(passes);
             }
-            loss += of_pass / f64::from(passes);
-            self.trainee.backward()?;
+            self.update()?;
         }
-        let rate = self.solver.rate();
-        self.update()?;
         Ok(Stepped { loss, rate, thawed: self.follow_hooks()? })
     }
 
-    /// Whether whole steps are replayed from recordings, on a device: a forward pass, a backward pass and an update, with the loss
-    /// read between the first and the second.
+    /// Whether steps are replayed from recordings, on a device: each from one; or from one of a forward pass, one of a backward pass
+    /// and one of an update, where `iter_size` is not 1 or a hook asks for values or gradients.
     pub fn is_recorded(&self) -> bool {
-        self.trainee.is_recorded() && self.update.is_recorded()
+        self.trainee.is_step_recorded() || self.trainee.is_recorded() && self.update.is_recorded()
     }
 
     /// Counts an epoch; gives the layers that this thaws.

@@ -50,13 +50,35 @@ impl Trainee<'_> {
         !self.unrecorded
     }
 
-    /// Whether a step's passes are replayed from a recording, on a device.
+    /// Whether a step's passes are replayed from recordings, on a device: from one each, or from that of a whole step.
     pub fn is_recorded(&self) -> bool {
-        self.forward.is_recorded() && self.backward.iter().any(Replay::is_recorded)
+        let is_apart = self.forward.is_recorded() && self.backward.iter().any(Replay::is_recorded);
+        is_apart || self.step.is_recorded()
+    }
+
+    /// A pass forward, and one back unless the first has left the numbers; gives the loss.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`](crate::Error::Diverged) with this count of iterations; those of the passes.
+    pub(in crate::training) fn pass(&mut self, iteration: u64) -> Result<f64> {
+        self.forward()?;
+        let loss = self.finite_loss(iteration)?;
+        self.backward()?;
+        Ok(loss)
+    }
+
+    /// The loss of the last forward pass, which must be a number.
+    pub(in crate::training) fn finite_loss(&self, iteration: u64) -> Result<f64> {
+        let loss = self.loss()?;
+        if loss.is_finite() { Ok(loss) } else { Err(self.diverged(iteration)?) }
     }
 
     /// Does a pass, or replays it.
-    fn run(&mut self, replay: &mut Replay, pass: impl Fn(&mut Self) -> Result<()>) -> Result<()> {
+    pub(super) fn run(
+        &mut self,
+        replay: &mut Replay,
+        mut pass: impl FnMut(&mut Self) -> Result<()>,
+    ) -> Result<()> {
         if self.unrecorded {
             return pass(self);
         }
@@ -72,7 +94,7 @@ impl Trainee<'_> {
         })
     }
 
-    fn pass_forward(&mut self) -> Result<()> {
+    pub(super) fn pass_forward(&mut self) -> Result<()> {
         let mut outcome = Ok(());
         let backend = self.backend;
         backend.enter(&mut || {
@@ -85,7 +107,7 @@ impl Trainee<'_> {
         outcome
     }
 
-    fn pass_back(&mut self) -> Result<()> {
+    pub(super) fn pass_back(&mut self) -> Result<()> {
         for &(value, weight) in &self.losses {
             let (storage, len) = (self.plan.storage(value), self.plan.values[value].capacity);
             if let Some(gradient) = &mut self.diffs[self.places[storage]] {
@@ -117,5 +139,6 @@ impl Trainee<'_> {
     pub(super) fn forget_recordings(&mut self) {
         self.forward.forget();
         self.backward.iter_mut().for_each(Replay::forget);
+        self.step.forget();
     }
 }

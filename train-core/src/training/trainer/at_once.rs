@@ -1,0 +1,101 @@
+//! An iteration of one pass on a device: hooks and numbers first, then all launches together, and the loss last.
+
+use super::Trainer;
+use crate::Trainee;
+use crate::error::Result;
+use crate::optim::Source;
+
+impl Trainer<'_> {
+    /// Whether iterations are done so: not where gradients of several passes are summed up, where nothing is recorded, or where
+    /// hooks go by numbers that passes must come to first.
+    pub(super) fn goes_at_once(&mut self) -> bool {
+        let backend = self.trainee.backend();
+        self.solver.iter_size() == 1
+            && self.trainee.records()
+            && !self.asks
+            && self.solver.optimizer_mut().is_updated_on(backend)
+    }
+
+    /// A pass with the inputs that are there, and the update; gives the loss. On an error nothing was updated, and nothing
+    /// counted but the pass.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`](crate::Error::Diverged), [`Error::Layer`](crate::Error::Layer), the device's.
+    pub(super) fn step_at_once(&mut self) -> Result<f64> {
+        let rate = self.solver.optimizer().rate();
+        let reached = self.solver.set_rate();
+        let outcome = self.pass_and_update();
+        let optimizer = self.solver.optimizer_mut();
+        if outcome.is_ok() {
+            optimizer.finish_update();
+            self.solver.set_current_step(reached);
+        } else {
+            optimizer.take_back();
+            optimizer.set_rate(rate);
+        }
+        outcome
+    }
+
+    fn pass_and_update(&mut self) -> Result<f64> {
+        let (backend, iteration) = (self.trainee.backend(), self.iteration());
+        let lens = self.trainee.param_lens();
+        let mut passes = Passes { trainee: &mut self.trainee, iteration, outcome: None };
+        let optimizer = self.solver.optimizer_mut();
+        let asked = optimizer.ask_hooks(backend, &lens, &mut passes)?;
+        let loss = passes.outcome.transpose()?;
+        self.asks |= asked.for_numbers();
+        if !optimizer.write_update(backend, &mut self.trainee.params_as_they_are(), asked)? {
+            return loss.map_or_else(|| self.trainee.finite_loss(iteration), Ok);
+        }
+        let layout = optimizer.layout();
+        if loss.is_none() && layout == self.layout && !self.trainee.is_step_refused() {
+            self.trainee.step_at_once(layout, &mut |params, losses| {
+                Ok(optimizer.launch_update(params, Some(losses))?)
+            })?;
+            return self.trainee.finite_loss(iteration);
+        }
+        // Launches that are not those of the step before: what was recorded of passes serves, and of a whole step does not.
+        self.layout = layout;
+        let loss = match loss {
+            Some(loss) => loss,
+            None => self.trainee.pass(iteration)?,
+        };
+        self.update.depend_on(layout);
+        let trainee = &mut self.trainee;
+        self.update.run(backend, &mut |_| {
+            trainee.update(&mut |params, losses| Ok(optimizer.launch_update(params, Some(losses))?))
+        })?;
+        trainee.count_step(layout);
+        Ok(loss)
+    }
+}
+
+/// An iteration's passes, done when somebody asks for what they come to.
+struct Passes<'t, 'b> {
+    trainee: &'t mut Trainee<'b>,
+    iteration: u64,
+    /// The loss, once they are done.
+    outcome: Option<Result<f64>>,
+}
+
+impl Passes<'_, '_> {
+    fn read(&mut self, read: impl FnOnce(&Trainee<'_>) -> Result<()>) {
+        let trainee = &mut *self.trainee;
+        let outcome = self.outcome.get_or_insert_with(|| trainee.pass(self.iteration));
+        if outcome.is_ok()
+            && let Err(error) = read(trainee)
+        {
+            *outcome = Err(error);
+        }
+    }
+}
+
+impl Source for Passes<'_, '_> {
+    fn value(&mut self, index: usize, values: &mut [f32]) {
+        self.read(|trainee| trainee.read_param(index, values));
+    }
+
+    fn gradient(&mut self, index: usize, values: &mut [f32]) {
+        self.read(|trainee| trainee.read_gradient(index, values));
+    }
+}
