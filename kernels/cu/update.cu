@@ -148,20 +148,19 @@ struct Msvag {
 
 template <class RULE>
 __device__ __forceinline__ void update(const Table<RULE>& table) {
+    if (table.gate && table.gate[0] == 0) return;
     const Piece piece = table.pieces[blockIdx.x];
     const UpdatedTensor<RULE> tensor = table.tensors[piece.tensor];
     const Global<float> value = at_address<float>(tensor.value);
     const Global<const float> gradient = at_address<const float>(tensor.gradient);
     const uint32_t end = end_of(piece, tensor.length);
-    const bool moves = !table.gate || table.gate[0] != 0;
 #pragma unroll 1
     for (uint32_t i = piece.start + threadIdx.x; i < end; i += blockDim.x) {
         float state[3];
         for (int array = 0; array < RULE::STATE; ++array) state[array] = at_address<float>(tensor.state[array])[i];
         const float g = changed_gradient(table, piece, gradient, value, i);
         float w = value[i];
-        // What does not move is written as it was: every launch writes all that it may.
-        if (moves) tensor.rule.move(w, g, state);
+        tensor.rule.move(w, g, state);
         value[i] = w;
         for (int array = 0; array < RULE::STATE; ++array) at_address<float>(tensor.state[array])[i] = state[array];
     }

@@ -92,6 +92,7 @@ fn steps(metadata: &Value, emulator: bool) -> Vec<Step> {
                 "gradients",
                 "recorded",
                 "run",
+                "step_at_once",
                 "trajectories",
             ]
             .map(|test| format!("--test={test}")),

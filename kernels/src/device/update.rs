@@ -167,10 +167,12 @@ impl Launches<'_> {
             Work::Update => {
                 let mut call = self.call(&UPDATE, self.kernel, &table);
                 for tensor in tensors {
+                    // A closed gate leaves all as it was.
+                    let written = if self.gate.is_some() { 0 } else { tensor.len };
                     call.reads(on_device(tensor.gradient)?);
-                    call.writes(&Target::new(on_device_mut(tensor.value)?), tensor.len);
+                    call.writes(&Target::new(on_device_mut(tensor.value)?), written);
                     for array in &mut tensor.state {
-                        call.writes(&Target::new(on_device_mut(array)?), tensor.len);
+                        call.writes(&Target::new(on_device_mut(array)?), written);
                     }
                 }
                 call.launch(grid, THREADS)
