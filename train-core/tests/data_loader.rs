@@ -66,6 +66,32 @@ fn threads_make_no_difference() {
 }
 
 #[test]
+fn what_is_shown_before_is_handed_out_then() {
+    let feed: Arc<dyn Feed> = Arc::new(Numbers { broken: |sample| sample == 8, ..Numbers::new(11) });
+    let options = LoaderOptions { seed: 9, shuffle: true, threads: 3, ahead: 4, ..LoaderOptions::new(3) };
+    let [mut loader, mut other] =
+        [1, 2].map(|_| Loader::new(feed.clone(), options, Position::default()).unwrap());
+    for _ in 0..12 {
+        let before = (loader.position(), loader.broken_count());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let shown = loop {
+            if let Some(upcoming) = loader.upcoming() {
+                break (upcoming.tops.clone(), upcoming.next);
+            }
+            assert!(Instant::now() < deadline, "no batch is made");
+            thread::sleep(Duration::from_micros(100));
+        };
+        // As often as one likes.
+        assert_eq!(loader.upcoming().map(|upcoming| upcoming.next), Some(shown.1));
+        assert_eq!((loader.position(), loader.broken_count()), before);
+        let expected = other.next_batch().unwrap();
+        assert_eq!(shown, (expected.tops.clone(), expected.next));
+        loader.next_batch().unwrap();
+        assert_eq!((&loader.current().tops, loader.position()), (&expected.tops, shown.1));
+    }
+}
+
+#[test]
 fn a_run_goes_on_where_another_stopped() {
     let feed: Arc<dyn Feed> = Arc::new(Numbers { broken: |sample| sample == 8, ..Numbers::new(11) });
     for ending in [Ending::Wrap, Ending::Fill] {

@@ -189,6 +189,57 @@ fn passes_between_steps_see_what_was_updated() {
     assert_eq!(losses[0], losses[1]);
 }
 
+/// The next inputs are on their way while a step is computed, and it does not see them.
+#[test]
+fn inputs_come_ahead_of_their_step() {
+    for (iter_size, unrecorded) in [(1, false), (1, true), (2, false)] {
+        let device = DeviceBackend::emulated().unwrap();
+        let [mut trainer, mut reference] = [1, 2].map(|_| trainer(&device, iter_size, unrecorded));
+        for iteration in 0..5 {
+            let expected = step(&mut reference, iteration, Batch::Good).unwrap();
+            let mut first = iteration > 0;
+            let mut pass = 0;
+            let found = trainer.step_and(
+                &mut |net| {
+                    pass += 1;
+                    if std::mem::take(&mut first) {
+                        return net.take_inputs_ahead();
+                    }
+                    give(Batch::Good, iteration, pass, &mut |name, values| net.set_input(name, values))
+                },
+                &mut |net| {
+                    // What is set again counts.
+                    net.set_input_ahead("x", &pattern(2 * 3 * 25, 7))?;
+                    give(Batch::Good, iteration + 1, 1, &mut |name, values| net.set_input_ahead(name, values))
+                },
+            );
+            assert_eq!(found.unwrap().loss.to_bits(), expected.loss.to_bits(), "iteration {iteration}");
+            assert!(everything(&trainer) == everything(&reference));
+        }
+        // What has come is no part of what failed; and what is wrong with it is told when the step is done.
+        let before = everything(&trainer);
+        let mut is_called = false;
+        let error = trainer.step_and(
+            &mut |net| give(Batch::NotANumber, 5, 1, &mut |name, values| net.set_input(name, values)),
+            &mut |net| {
+                is_called = true;
+                give(Batch::Good, 6, 1, &mut |name, values| net.set_input_ahead(name, values))
+            },
+        );
+        assert_eq!(said(&error.unwrap_err(), Batch::NotANumber), expected(Batch::NotANumber, 5));
+        assert_eq!(is_called, iter_size == 1 && !unrecorded);
+        assert!(everything(&trainer) == before);
+        let error = trainer.step_and(
+            &mut |net| give(Batch::Good, 5, 1, &mut |name, values| net.set_input(name, values)),
+            &mut |net| net.set_input_ahead("z", &[]),
+        );
+        assert!(matches!(error, Err(Error::NoInput { .. })));
+        assert!(everything(&trainer) != before);
+        let memory = trainer.trainee().memory();
+        assert_eq!(memory.inputs_ahead, 2 * 3 * 25 + 2);
+    }
+}
+
 fn trainer(backend: &dyn Backend, iter_size: i32, unrecorded: bool) -> Trainer<'_> {
     let text = Storage::from_vec("net", NET.as_bytes().to_vec());
     let (definition, _) = text::parse_net(&text, text::Options::default()).unwrap();
@@ -217,15 +268,25 @@ fn step(trainer: &mut Trainer<'_>, iteration: u64, batch: Batch) -> Result<Stepp
     trainer.step(&mut |net| {
         pass += 1;
         let batch = if pass == passes { batch } else { Batch::Good };
-        let mut x = pattern(2 * 3 * 25, iteration as u32 * 10 + pass as u32);
-        match batch {
-            Batch::Huge => x.fill(3e38),
-            Batch::NotANumber => x[7] = f32::NAN,
-            Batch::Good | Batch::Mislabelled => {}
-        }
-        net.set_input("x", &x)?;
-        net.set_input("y", &[if batch == Batch::Mislabelled { 4.0 } else { 2.0 }, 1.0])
+        give(batch, iteration, pass, &mut |name, values| net.set_input(name, values))
     })
+}
+
+/// The inputs of a pass.
+fn give(
+    batch: Batch,
+    iteration: u64,
+    pass: i32,
+    set: &mut dyn FnMut(&str, &[f32]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut x = pattern(2 * 3 * 25, iteration as u32 * 10 + pass as u32);
+    match batch {
+        Batch::Huge => x.fill(3e38),
+        Batch::NotANumber => x[7] = f32::NAN,
+        Batch::Good | Batch::Mislabelled => {}
+    }
+    set("x", &x)?;
+    set("y", &[if batch == Batch::Mislabelled { 4.0 } else { 2.0 }, 1.0])
 }
 
 /// Where an error lies: the layer, what is wrong there, and for those that are counted the iteration.

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -100,6 +101,13 @@ struct State {
     finished: BTreeMap<u64, Result<Batch>>,
     spare: Vec<Batch>,
     stop: bool,
+}
+
+/// The batch that is handed out next, which is finished and not handed out yet.
+pub struct Upcoming<'l> {
+    shared: &'l Shared,
+    number: u64,
+    batch: Batch,
 }
 
 /// How many samples in a row may be broken.
@@ -209,6 +217,22 @@ impl Loader {
         }
     }
 
+    /// The batch that was handed out last.
+    pub fn current(&self) -> &Batch {
+        &self.current
+    }
+
+    /// The batch that [`next_batch`](Self::next_batch) will hand out, if it is finished. It is not handed out by this: the position stays.
+    pub fn upcoming(&self) -> Option<Upcoming<'_>> {
+        let mut state = self.shared.lock();
+        let number = state.hand_out;
+        if state.stop || !matches!(state.finished.get(&number), Some(Ok(_))) {
+            return None;
+        }
+        let batch = state.finished.remove(&number)?.ok()?;
+        Some(Upcoming { shared: &self.shared, number, batch })
+    }
+
     /// Where the next batch begins: what a snapshot keeps.
     pub fn position(&self) -> Position {
         self.position
@@ -244,6 +268,20 @@ impl Loader {
             return Err(Error::MostBroken { broken, wanted: self.wanted, first });
         }
         Ok(batch)
+    }
+}
+
+impl Deref for Upcoming<'_> {
+    type Target = Batch;
+
+    fn deref(&self) -> &Batch {
+        &self.batch
+    }
+}
+
+impl Drop for Upcoming<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().finished.insert(self.number, Ok(std::mem::take(&mut self.batch)));
     }
 }
 

@@ -94,7 +94,7 @@ pub use image::{Color, Image, MAX_PIXELS};
 pub use images::{Images, Preparation};
 pub use list::ImageList;
 pub use lmdb::{Lmdb, Record};
-pub use loader::{Batch, Broken, Loader, LoaderOptions};
+pub use loader::{Batch, Broken, Loader, LoaderOptions, Upcoming};
 pub use mean::Mean;
 pub use memory::MemoryImages;
 pub use order::{Ending, Position};

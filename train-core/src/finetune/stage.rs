@@ -1,5 +1,6 @@
 //! A stretch of a run in which the same layers are frozen.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use caffe_proto::proto::{NetParameter, NetState, Phase};
@@ -9,7 +10,7 @@ use weight_io::{Dtype, Tensor, Weights};
 
 use super::judge::Judge;
 use super::{CacheMode, Error, Judgement, Observer, Options, Prepared, Result};
-use crate::data::{Batch, Feed, Loader, LoaderOptions, Position};
+use crate::data::{Feed, Loader, LoaderOptions, Position};
 use crate::features::{self, FeatureFeed, Fingerprint, Prefix, Split, Views, Work};
 use crate::hooks::{self, Freeze, GradientClipping, Hook, Moment, Trainable, WeightDecay};
 use crate::optim::{LrPolicy, Optimizer, ParamInfo, Solver, rule_by_name};
@@ -38,6 +39,8 @@ pub(super) struct Stage<'b> {
     inputs: Vec<String>,
     /// What the prefix made of the batch.
     cut: Vec<Vec<f32>>,
+    /// Whether the trainer has the next batch by now.
+    is_ahead: bool,
 }
 
 /// Where a stage begins.
@@ -135,20 +138,39 @@ impl<'b> Stage<'b> {
             validation,
             inputs,
             cut: Vec::new(),
+            is_ahead: false,
         })
     }
 
     /// One step on the next batch.
     pub(super) fn step(&mut self) -> Result<Stepped> {
-        let batch: &Batch = self.loader.next_batch()?;
+        self.loader.next_batch()?;
+        let batch = self.loader.current();
         if let Some(prefix) = &mut self.prefix {
             prefix.run(&batch.tops[0], &mut self.cut)?;
         }
         let values = if self.prefix.is_some() { &self.cut[..] } else { &batch.tops[..batch.tops.len() - 1] };
         let values = values.iter().chain(batch.tops.last());
-        let stepped = self.trainer.step(&mut |net| {
-            self.inputs.iter().zip(values.clone()).try_for_each(|(name, values)| net.set_input(name, values))
-        });
+        let is_ahead = Cell::from_mut(&mut self.is_ahead);
+        let stepped = self.trainer.step_and(
+            &mut |net| {
+                if is_ahead.take() {
+                    return net.take_inputs_ahead();
+                }
+                let mut inputs = self.inputs.iter().zip(values.clone());
+                inputs.try_for_each(|(name, values)| net.set_input(name, values))
+            },
+            &mut |net| {
+                // What comes from a prefix is not there before its turn.
+                let upcoming =
+                    if self.prefix.is_none() && net.is_recorded() { self.loader.upcoming() } else { None };
+                let Some(batch) = upcoming else { return Ok(()) };
+                let mut inputs = self.inputs.iter().zip(&batch.tops);
+                inputs.try_for_each(|(name, values)| net.set_input_ahead(name, values))?;
+                is_ahead.set(true);
+                Ok(())
+            },
+        );
         Ok(stepped?)
     }
 

@@ -1,5 +1,6 @@
 //! The run itself (Caffe's Solver::Solve and Step).
 
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,8 @@ pub struct Session<'b> {
     tests: Vec<TestNet>,
     /// The last `average_loss` losses.
     losses: VecDeque<f64>,
+    /// Whether the trainer has the next batch by now.
+    is_ahead: bool,
     notes: Vec<String>,
     stopped: bool,
 }
@@ -140,6 +143,7 @@ impl<'b> Session<'b> {
             supply,
             tests,
             losses: VecDeque::new(),
+            is_ahead: false,
             notes,
             stopped: false,
         })
@@ -197,6 +201,7 @@ impl<'b> Session<'b> {
         }
         self.trainer.trainee_mut().set_passes(place.passes);
         self.supply.go_to(&place.train)?;
+        self.is_ahead = false;
         for (test, positions) in self.tests.iter_mut().zip(&place.tests) {
             test.supply_mut().go_to(positions)?;
         }
@@ -263,16 +268,33 @@ impl<'b> Session<'b> {
 
     fn step(&mut self, display: bool, observe: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
         let iteration = self.trainer.iteration();
-        let (supply, mut samples) = (&mut self.supply, 0);
-        let stepped = self.trainer.step(&mut |net| {
-            samples += supply.give(&mut |name, values| net.set_input(name, values))?;
-            Ok(())
-        })?;
+        let (supply, mut samples) = (RefCell::new(&mut self.supply), 0);
+        let is_ahead = Cell::from_mut(&mut self.is_ahead);
+        let stepped = self.trainer.step_and(
+            &mut |net| {
+                let mut supply = supply.borrow_mut();
+                if is_ahead.take() {
+                    samples += supply.pass_over()?;
+                    return net.take_inputs_ahead();
+                }
+                samples += supply.give(&mut |name, values| net.set_input(name, values))?;
+                Ok(())
+            },
+            &mut |net| {
+                if net.is_recorded() {
+                    let supply = supply.borrow();
+                    is_ahead
+                        .set(supply.show_upcoming(&mut |name, values| net.set_input_ahead(name, values))?);
+                }
+                Ok(())
+            },
+        )?;
         self.tell(iteration, stepped.loss, stepped.rate, samples, display, false, observe)
     }
 
     /// One more pass, for the loss at the end.
     fn look(&mut self, observe: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+        self.is_ahead = false;
         let net = self.trainer.trainee_mut();
         let samples = self.supply.give(&mut |name, values| net.set_input(name, values))?;
         net.forward()?;

@@ -49,6 +49,23 @@ impl Supply {
         Ok(self.0.first().map_or(0, |stream| stream.layer.batch_size))
     }
 
+    /// Shows the batches that [`give`](Self::give) gives next, if they are all there by now; says whether they are.
+    pub(super) fn show_upcoming(&self, set: &mut dyn FnMut(&str, &[f32]) -> Result<()>) -> Result<bool> {
+        let upcoming = self.0.iter().map(|stream| stream.loader.upcoming());
+        let Some(upcoming) = upcoming.collect::<Option<Vec<_>>>() else { return Ok(false) };
+        for (stream, batch) in self.0.iter().zip(&upcoming) {
+            for (top, values) in stream.tops.iter().zip(&batch.tops) {
+                set(top, values)?;
+            }
+        }
+        Ok(!upcoming.is_empty())
+    }
+
+    /// Takes the next batch of every layer, which were shown; returns how many samples the first layer's has.
+    pub(super) fn pass_over(&mut self) -> Result<usize> {
+        self.give(&mut |_, _| Ok(()))
+    }
+
     /// Where each layer's data go on.
     pub(super) fn positions(&self) -> Vec<Position> {
         self.0.iter().map(|stream| stream.loader.position()).collect()

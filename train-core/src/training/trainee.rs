@@ -1,5 +1,6 @@
 //! A net made ready to be trained on a backend.
 
+mod ahead;
 mod at_once;
 mod passes;
 
@@ -7,6 +8,7 @@ use caffe_proto::net::{Net, Shapes};
 use caffe_proto::{Blob, LayerBlobs, Model, Payload};
 use kernels::{Backend, Buffer, CLOCK_LEN};
 
+use self::ahead::Ahead;
 use super::flow::{Flows, Wanted};
 use crate::error::{Error, Result};
 use crate::executor::{Prepared, in_place, prepare_all, synchronize};
@@ -42,6 +44,8 @@ pub struct TrainingMemory {
     pub blob_gradients_apart: usize,
     /// The parameters' gradients.
     pub param_gradients: usize,
+    /// Inputs of the next step, where [`Trainee::set_input_ahead`] is used.
+    pub inputs_ahead: usize,
     /// Memory that is used within a layer's pass. It grows in the first passes.
     pub workspace: usize,
 }
@@ -105,6 +109,7 @@ pub struct Trainee<'b> {
     /// Tops that count, with their weights.
     losses: Vec<(ValueId, f32)>,
     given: Vec<ValueId>,
+    ahead: Vec<Ahead>,
     passes: u64,
     /// The number of the last forward pass, where operations read it.
     clock: Buffer,
@@ -167,6 +172,7 @@ impl<'b> Trainee<'b> {
             versions: vec![0; plan.storages.len()],
             losses,
             given,
+            ahead: Vec::new(),
             passes: 0,
             clock: backend.allocate(CLOCK_LEN)?,
             unrecorded: options.unrecorded || !is_steady,
@@ -485,6 +491,7 @@ impl<'b> Trainee<'b> {
             blob_gradients: sum(of_blobs) + sum(shared),
             blob_gradients_apart: apart.map(|storage| blobs[storage]).sum(),
             param_gradients: sum(of_params),
+            inputs_ahead: self.ahead_len(),
             workspace: self.workspace.len() + self.scratch.as_ref().map_or(0, Buffer::len),
         }
     }

@@ -112,6 +112,21 @@ impl<'b> Trainer<'b> {
     /// `fill`'s; [`Error::Diverged`](crate::Error::Diverged) when the loss is no number any more, before anything is updated;
     /// those of the passes and the update.
     pub fn step(&mut self, fill: &mut dyn FnMut(&mut Trainee<'b>) -> Result<()>) -> Result<Stepped> {
+        self.step_and(fill, &mut |_| Ok(()))
+    }
+
+    /// [`step`](Self::step), which calls `meanwhile` when a device has been given all there is to do, before its loss is waited for: there
+    /// the inputs of the next step can be [set ahead](Trainee::set_input_ahead). A step that fails before that does not call it.
+    ///
+    /// # Errors
+    /// Those of [`step`](Self::step); `meanwhile`'s, when the step is done.
+    pub fn step_and(
+        &mut self,
+        fill: &mut dyn FnMut(&mut Trainee<'b>) -> Result<()>,
+        meanwhile: &mut dyn FnMut(&mut Trainee<'b>) -> Result<()>,
+    ) -> Result<Stepped> {
+        let mut ahead = Ok(());
+        let mut meanwhile = |trainee: &mut Trainee<'b>| ahead = meanwhile(trainee);
         // Hooks may have come since the last one.
         self.follow_hooks()?;
         let (passes, rate) = (self.solver.iter_size(), self.solver.rate());
@@ -119,15 +134,18 @@ impl<'b> Trainer<'b> {
         let mut loss = 0.0;
         if self.goes_at_once() {
             fill(&mut self.trainee)?;
-            loss = self.step_at_once()?;
+            loss = self.step_at_once(&mut meanwhile)?;
         } else {
             for _ in 0..passes {
                 fill(&mut self.trainee)?;
                 loss += self.trainee.pass(self.iteration())? / f64::from(passes);
             }
             self.update()?;
+            meanwhile(&mut self.trainee);
         }
-        Ok(Stepped { loss, rate, thawed: self.follow_hooks()? })
+        let thawed = self.follow_hooks()?;
+        ahead?;
+        Ok(Stepped { loss, rate, thawed })
     }
 
     /// Whether steps are replayed from recordings, on a device: each from one; or from one of a forward pass, one of a backward pass

@@ -5,7 +5,7 @@ use crate::Trainee;
 use crate::error::Result;
 use crate::optim::Source;
 
-impl Trainer<'_> {
+impl<'b> Trainer<'b> {
     /// Whether iterations are done so: not where gradients of several passes are summed up, where nothing is recorded, or where
     /// hooks go by numbers that passes must come to first.
     pub(super) fn goes_at_once(&mut self) -> bool {
@@ -16,15 +16,15 @@ impl Trainer<'_> {
             && self.solver.optimizer_mut().is_updated_on(backend)
     }
 
-    /// A pass with the inputs that are there, and the update; gives the loss. On an error nothing was updated, and nothing
+    /// A pass with the inputs that are there, and the update; gives the loss, before which it calls `meanwhile`. On an error nothing was updated, and nothing
     /// counted but the pass.
     ///
     /// # Errors
     /// [`Error::Diverged`](crate::Error::Diverged), [`Error::Layer`](crate::Error::Layer), the device's.
-    pub(super) fn step_at_once(&mut self) -> Result<f64> {
+    pub(super) fn step_at_once(&mut self, meanwhile: &mut dyn FnMut(&mut Trainee<'b>)) -> Result<f64> {
         let rate = self.solver.optimizer().rate();
         let reached = self.solver.set_rate();
-        let outcome = self.pass_and_update();
+        let outcome = self.pass_and_update(meanwhile);
         let optimizer = self.solver.optimizer_mut();
         if outcome.is_ok() {
             optimizer.finish_update();
@@ -36,7 +36,7 @@ impl Trainer<'_> {
         outcome
     }
 
-    fn pass_and_update(&mut self) -> Result<f64> {
+    fn pass_and_update(&mut self, meanwhile: &mut dyn FnMut(&mut Trainee<'b>)) -> Result<f64> {
         let (backend, iteration) = (self.trainee.backend(), self.iteration());
         let lens = self.trainee.param_lens();
         let mut passes = Passes { trainee: &mut self.trainee, iteration, outcome: None };
@@ -45,6 +45,7 @@ impl Trainer<'_> {
         let loss = passes.outcome.transpose()?;
         self.asks |= asked.for_numbers();
         if !optimizer.write_update(backend, &mut self.trainee.params_as_they_are(), asked)? {
+            meanwhile(&mut self.trainee);
             return loss.map_or_else(|| self.trainee.finite_loss(iteration), Ok);
         }
         let layout = optimizer.layout();
@@ -52,6 +53,7 @@ impl Trainer<'_> {
             self.trainee.step_at_once(layout, &mut |params, losses| {
                 Ok(optimizer.launch_update(params, Some(losses))?)
             })?;
+            meanwhile(&mut self.trainee);
             return self.trainee.finite_loss(iteration);
         }
         // Launches that are not those of the step before: what was recorded of passes serves, and of a whole step does not.
@@ -66,6 +68,7 @@ impl Trainer<'_> {
             trainee.update(&mut |params, losses| Ok(optimizer.launch_update(params, Some(losses))?))
         })?;
         trainee.count_step(layout);
+        meanwhile(trainee);
         Ok(loss)
     }
 }
