@@ -207,16 +207,28 @@ layer { name: "accuracy" type: "Accuracy" bottom: "fc4" bottom: "label" top: "ac
     task.0.write("train.prototxt", format!("{data}\n{frozen}\n{loss}\n").as_bytes());
     for device in ["cpu", "emulate"] {
         let solver = format!(
-            "net: \"train.prototxt\" base_lr: 0.01 momentum: 0.9 weight_decay: 0.001 lr_policy: \"fixed\" max_iter: 2 \
+            "net: \"train.prototxt\" base_lr: 0.01 momentum: 0.9 weight_decay: 0.001 lr_policy: \"fixed\" max_iter: 5 \
              test_iter: 1 test_interval: 2 random_seed: 7 snapshot: 1 snapshot_prefix: \"{device}\"\n"
         );
         let file = format!("{device}.prototxt");
         task.0.write(&file, solver.as_bytes());
         task.succeeds(&["train", &file, "--device", device]);
     }
-    let [before, expected, found] = ["cpu_iter_1", "cpu_iter_2", "emulate_iter_2"]
+    let [before, expected, found] = ["cpu_iter_1", "cpu_iter_5", "emulate_iter_5"]
         .map(|snapshot| task.weights(&format!("{snapshot}.caffemodel")));
     for (array, same) in agree(&found, &expected, &before) {
         assert_eq!(same, array.starts_with("conv1"), "{array}");
     }
+    // The next batch was on its way to the device when these were written.
+    let unbroken = task.bytes("emulate_iter_5.solverstate");
+    fs::remove_file(task.0.path("emulate_iter_5.solverstate")).unwrap();
+    task.succeeds(&[
+        "train",
+        "emulate.prototxt",
+        "--snapshot",
+        "emulate_iter_3.solverstate",
+        "--device",
+        "emulate",
+    ]);
+    assert!(task.bytes("emulate_iter_5.solverstate") == unbroken);
 }

@@ -30,7 +30,8 @@ pub trait Hook: fmt::Debug + Send {
         false
     }
 
-    /// Changes gradients before they are followed.
+    /// Changes gradients before they are followed. On a device it may be called before the passes are done, which asking for numbers does;
+    /// should they fail, there is no update.
     fn before_update(&mut self, gradients: &mut Gradients<'_, '_>) {
         let _ = gradients;
     }
