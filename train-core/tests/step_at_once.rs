@@ -20,6 +20,11 @@ layer { name: "f" type: "InnerProduct" bottom: "d" top: "f"
 layer { name: "small" type: "Reduction" bottom: "f" top: "small" loss_weight: 0.01 reduction_param { operation: SUMSQ } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "f" bottom: "y" top: "loss" }"#;
 
+type MakeHook = fn() -> Box<dyn Hook>;
+
+/// Takes an input's name and values.
+type Set<'s> = &'s mut dyn FnMut(&str, &[f32]) -> Result<(), Error>;
+
 /// What an iteration is fed with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Batch {
@@ -130,7 +135,7 @@ impl Hook for Alternating {
     }
 
     fn before_update(&mut self, gradients: &mut Gradients<'_, '_>) {
-        if gradients.t(0) % 2 == 0 {
+        if gradients.t(0).is_multiple_of(2) {
             self.0.before_update(gradients);
         }
     }
@@ -138,7 +143,7 @@ impl Hook for Alternating {
 
 #[test]
 fn hooks_get_what_they_ask_for_before_the_update() {
-    let hooks: [(fn() -> Box<dyn Hook>, &[u64]); 4] = [
+    let hooks: [(MakeHook, &[u64]); 4] = [
         (|| Box::new(Asking(|_| false)), &[1, 2, 3, 4, 5, 6, 7]),
         // From then on in three parts.
         (|| Box::new(Asking(|t| t == 3)), &[1, 2, 5, 6, 7]),
@@ -273,12 +278,7 @@ fn step(trainer: &mut Trainer<'_>, iteration: u64, batch: Batch) -> Result<Stepp
 }
 
 /// The inputs of a pass.
-fn give(
-    batch: Batch,
-    iteration: u64,
-    pass: i32,
-    set: &mut dyn FnMut(&str, &[f32]) -> Result<(), Error>,
-) -> Result<(), Error> {
+fn give(batch: Batch, iteration: u64, pass: i32, set: Set<'_>) -> Result<(), Error> {
     let mut x = pattern(2 * 3 * 25, iteration as u32 * 10 + pass as u32);
     match batch {
         Batch::Huge => x.fill(3e38),

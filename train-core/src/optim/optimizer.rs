@@ -225,9 +225,15 @@ impl Optimizer {
     /// Undoes what an update that is not finished has counted and forgotten. No parameter was changed by it.
     pub(crate) fn take_back(&mut self) {
         let Begun { counted, fresh, forgotten } = std::mem::take(&mut self.begun);
-        counted.into_iter().for_each(|index| self.states[index].t -= 1);
-        fresh.into_iter().for_each(|index| self.states[index].arrays.clear());
-        forgotten.into_iter().for_each(|(index, state)| self.states[index] = state);
+        for index in counted {
+            self.states[index].t -= 1;
+        }
+        for index in fresh {
+            self.states[index].arrays.clear();
+        }
+        for (index, state) in forgotten {
+            self.states[index] = state;
+        }
     }
 
     /// Counts an iteration, which may thaw parameters.

@@ -26,15 +26,13 @@ impl Trainee<'_> {
         let Some(input) = self.plan.inputs.iter().position(|(input, _)| input == name) else {
             unreachable!("it was just found")
         };
-        let place = match self.ahead.iter().position(|ahead| ahead.input == input) {
-            Some(place) => place,
-            None => {
-                let values = self.backend.allocate(values.len())?;
-                self.ahead.push(Ahead { input, values, is_set: false });
-                self.ahead.len() - 1
-            }
+        if self.ahead.iter().all(|ahead| ahead.input != input) {
+            let values = self.backend.allocate(values.len())?;
+            self.ahead.push(Ahead { input, values, is_set: false });
+        }
+        let Some(ahead) = self.ahead.iter_mut().find(|ahead| ahead.input == input) else {
+            unreachable!("it is there by now")
         };
-        let ahead = &mut self.ahead[place];
         self.backend.write(&mut ahead.values, 0, values)?;
         ahead.is_set = true;
         Ok(())
