@@ -1,5 +1,7 @@
 //! Updates of parameters where a backend keeps them.
 
+use std::iter;
+
 use kernels::{Backend, Buffer, LossTerm, UpdateRule, UpdateTensor};
 
 use super::change::{self, Change};
@@ -110,11 +112,19 @@ impl Optimizer {
             self.move_fetched(backend, params, &active, &mut fetched.unwrap_or_default(), &changes)?;
             return Ok(false);
         };
+        let arrays = self.rule.state();
+        // All at once: a device's allocations are slow, and it waits for each.
+        let missing = |&index: &usize| {
+            iter::repeat_n(self.params[index].count(), self.states[index].missing_on_device(arrays))
+        };
+        let mut room =
+            backend.allocate_all(&active.iter().flat_map(missing).collect::<Vec<_>>())?.into_iter();
         for &index in &active {
             if self.states[index].arrays.is_empty() {
                 self.begun.fresh.push(index);
             }
-            self.states[index].keep_on(backend, self.rule.state(), self.params[index].count())?;
+            let count = self.params[index].count();
+            self.states[index].keep_on(backend, arrays, count, &mut room)?;
             if let Some(fetched) = &mut fetched {
                 let view = fetched[index].view();
                 if let (Some(grad), Some(target)) = (view.grad, params[index].grad.as_deref_mut()) {
@@ -161,11 +171,15 @@ impl Optimizer {
         let lens = params.iter().map(|param| (param.value.len(), param.grad.as_ref().map(|grad| grad.len())));
         let lens: Vec<_> = lens.collect();
         let mut buffers = Buffers::new(params);
-        let asked = self.ask_hooks(backend, &lens, &mut buffers)?;
-        match buffers.failure {
+        let asked = self.ask_hooks(backend, &lens, &mut buffers);
+        let outcome = match buffers.failure {
             Some(failure) => Err(failure.into()),
-            None => self.write_update(backend, params, asked),
+            None => asked.and_then(|asked| self.write_update(backend, params, asked)),
+        };
+        if outcome.is_err() {
+            self.take_back();
         }
+        outcome
     }
 
     /// The rule as the kernels know it, with the numbers of the next update of each of these parameters.

@@ -34,28 +34,38 @@ impl ParamState {
         Ok(())
     }
 
-    /// Brings the arrays to a device's memory; new ones hold what they begin with.
+    /// How many of the arrays are in no device's memory.
+    pub(super) fn missing_on_device(&self, arrays: &[StateArray]) -> usize {
+        if self.arrays.is_empty() {
+            return arrays.len();
+        }
+        self.arrays.iter().filter(|array| array.as_host().is_some()).count()
+    }
+
+    /// Brings the arrays, of `count` values each, to a device's memory; new ones hold what they begin with. `room` has a buffer of
+    /// zeros for each that is [missing](Self::missing_on_device).
     pub(super) fn keep_on(
         &mut self,
         backend: &dyn Backend,
         arrays: &[StateArray],
         count: usize,
+        room: &mut impl Iterator<Item = Buffer>,
     ) -> Result<(), Error> {
         if self.arrays.is_empty() {
-            for array in arrays {
-                let mut buffer = backend.allocate(count)?;
+            for (array, mut buffer) in arrays.iter().zip(room) {
                 if array.initial != 0.0 {
                     backend.fill(&mut buffer, count, array.initial)?;
                 }
                 self.arrays.push(buffer);
             }
+            return Ok(());
         }
-        for array in &mut self.arrays {
+        let host = self.arrays.iter_mut().filter(|array| array.as_host().is_some());
+        for (array, mut buffer) in host.zip(room) {
             if let Some(values) = array.as_host() {
-                let mut buffer = backend.allocate(count)?;
                 backend.write(&mut buffer, 0, values)?;
-                *array = buffer;
             }
+            *array = buffer;
         }
         Ok(())
     }
