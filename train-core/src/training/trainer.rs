@@ -109,7 +109,7 @@ impl<'b> Trainer<'b> {
     /// one update with the sum of their gradients.
     ///
     /// # Errors
-    /// `fill`'s; [`Error::Diverged`](crate::Error::Diverged) when the loss is no number any more, before anything is updated;
+    /// `fill`'s; [`Error::Diverged`](crate::Error::Diverged) when the loss is no number any more: then nothing is updated;
     /// those of the passes and the update.
     pub fn step(&mut self, fill: &mut dyn FnMut(&mut Trainee<'b>) -> Result<()>) -> Result<Stepped> {
         self.step_and(fill, &mut |_| Ok(()))

@@ -16,8 +16,8 @@ impl<'b> Trainer<'b> {
             && self.solver.optimizer_mut().is_updated_on(backend)
     }
 
-    /// A pass with the inputs that are there, and the update; gives the loss, before which it calls `meanwhile`. On an error nothing was updated, and nothing
-    /// counted but the pass.
+    /// A pass with the inputs that are there, and the update; gives the loss, and calls `meanwhile` before it waits for that. On an error
+    /// nothing was updated, and nothing counted but the pass.
     ///
     /// # Errors
     /// [`Error::Diverged`](crate::Error::Diverged), [`Error::Layer`](crate::Error::Layer), the device's.
@@ -46,7 +46,8 @@ impl<'b> Trainer<'b> {
         self.asks |= asked.for_numbers();
         if !optimizer.write_update(backend, &mut self.trainee.params_as_they_are(), asked)? {
             meanwhile(&mut self.trainee);
-            return loss.map_or_else(|| self.trainee.finite_loss(iteration), Ok);
+            // With nothing to move, nobody may have asked for a pass.
+            return loss.map_or_else(|| self.trainee.pass(iteration), Ok);
         }
         let layout = optimizer.layout();
         if loss.is_none() && layout == self.layout && !self.trainee.is_step_refused() {
