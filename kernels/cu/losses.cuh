@@ -9,19 +9,6 @@ struct Found {
     uint32_t counted, fault;
 };
 
-// The sum of every thread's value, given to all of them. Blocks have 256 threads.
-__device__ __forceinline__ double block_total(double value) {
-    __shared__ Shared<double, 256> values;
-    __syncthreads();
-    values[threadIdx.x] = value;
-    for (uint32_t half = 128; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) values[threadIdx.x] += values[threadIdx.x + half];
-    }
-    __syncthreads();
-    return values[0];
-}
-
 // What the block found, in thread 0. Blocks have 256 threads.
 __device__ __forceinline__ Found of_block(Found found) {
     __shared__ Shared<uint32_t, 256> counts;
@@ -36,7 +23,7 @@ __device__ __forceinline__ Found of_block(Found found) {
             places[threadIdx.x] = other < own ? other : own;
         }
     }
-    const double sum = block_total(found.sum);
+    const double sum = block_sum(found.sum);
     return {sum, counts[0], places[0]};
 }
 

@@ -64,7 +64,7 @@ __device__ __forceinline__ double squared_distance(const Pairs& g, Global<const 
         const float difference = a[size_t(sample) * g.length + i] - b[size_t(sample) * g.length + i];
         sum += double(difference) * difference;
     }
-    return block_total(sum);
+    return block_sum(sum);
 }
 
 // Like samples cost their squared distance, others what is missing to the margin. A mark is read as a whole number.

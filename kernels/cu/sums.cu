@@ -13,11 +13,11 @@ __device__ __forceinline__ float term(uint32_t kind, Global<const float> x, Glob
 KERNEL(channel_sums, 256)
 (Axis g, uint32_t kind, Global<const float> x, Global<const float> dy, Global<float> target) {
     const uint32_t channel = blockIdx.x;
-    float sum = 0.0f;
-    for (uint32_t i = threadIdx.x; i < g.outer * g.inner; i += blockDim.x) {
-        sum += term(kind, x, dy, (i / g.inner * g.axis + channel) * g.inner + i % g.inner);
-    }
-    sum = block_sum(sum);
+    double total[1] = {};
+    add_share(g.outer * g.inner, total, [&](uint32_t i, float (&sum)[1]) {
+        sum[0] += term(kind, x, dy, (i / g.inner * g.axis + channel) * g.inner + i % g.inner);
+    });
+    const float sum = float(block_sum(total[0]));
     if (threadIdx.x == 0) target[channel] += sum;
 }
 

@@ -11,19 +11,6 @@ struct Norm {
     double threshold, decay, eps;
 };
 
-// The sum over the block's 256 threads, given to the first.
-__device__ __forceinline__ double wide_sum(double value) {
-    __shared__ Shared<double, 256> sums;
-    // Whoever still reads the last sum must be done.
-    __syncthreads();
-    sums[threadIdx.x] = value;
-    for (uint32_t half = 128; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-    }
-    return threadIdx.x == 0 ? double(sums[0]) : 0.0;
-}
-
 template <bool VALUES>
 __device__ __forceinline__ void squares(const Table<AnyRule>& table, Global<double> parts) {
     const Piece piece = table.pieces[blockIdx.x];
@@ -40,10 +27,10 @@ __device__ __forceinline__ void squares(const Table<AnyRule>& table, Global<doub
             of_values += w * w;
         }
     }
-    of_gradients = wide_sum(of_gradients);
+    of_gradients = block_sum(of_gradients);
     if (threadIdx.x == 0) parts[blockIdx.x] = of_gradients;
     if (VALUES) {
-        of_values = wide_sum(of_values);
+        of_values = block_sum(of_values);
         if (threadIdx.x == 0) parts[gridDim.x + blockIdx.x] = of_values;
     }
 }
@@ -62,8 +49,8 @@ KERNEL(norm_factors, 256)(uint32_t pieces, Global<const Norm> norms, Global<cons
         of_gradients += parts[norm.first + i];
         if (norm.kind == LARS) of_values += parts[pieces + norm.first + i];
     }
-    of_gradients = sqrt(wide_sum(of_gradients));
-    of_values = sqrt(wide_sum(of_values));
+    of_gradients = sqrt(block_sum(of_gradients));
+    of_values = sqrt(block_sum(of_values));
     if (threadIdx.x != 0) return;
     float factor = 1.0f;
     if (norm.kind == CLIP) {

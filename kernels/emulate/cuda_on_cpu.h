@@ -298,13 +298,15 @@ inline void copy_async_wait() {
 
 namespace emulated {
 
-inline float shuffle(int line, uint32_t mask, float value, int source) {
+template <class T>
+inline T shuffle(int line, uint32_t mask, T value, int source) {
     if (mask != 0xffffffffu) violation("a shuffle among part of a warp");
-    uint32_t word;
-    memcpy(&word, &value, 4);
-    const uint32_t* words = exchange(line, &word, 1);
-    float result;
-    memcpy(&result, &words[source], 4);
+    constexpr int WORDS = sizeof(T) / 4;
+    uint32_t own[WORDS];
+    memcpy(own, &value, sizeof value);
+    const uint32_t* words = exchange(line, own, WORDS);
+    T result;
+    memcpy(&result, &words[source * WORDS], sizeof result);
     return result;
 }
 

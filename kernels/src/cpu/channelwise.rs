@@ -3,6 +3,7 @@
 use super::CpuBackend;
 use super::activation::leaky_relu;
 use super::math;
+use super::simd::Isa;
 use super::threads::Disjoint;
 use crate::geometry::AxisGeometry;
 
@@ -52,7 +53,7 @@ pub(crate) fn batch_normalization_training(
     [mean, variance]: [&mut [f32]; 2],
 ) {
     let (outer, axis, inner) = geometry.sizes();
-    let count = (outer * inner) as f32;
+    let count = (outer * inner) as f64;
     let shared = Disjoint::new(variance);
     cpu.threads.chunks(mean, 1, 3 * outer * inner, |channel, mean| {
         let planes = || (0..outer).map(|outer| &x[(outer * axis + channel) * inner..][..inner]);
@@ -60,9 +61,9 @@ pub(crate) fn batch_normalization_training(
         cpu.level.vectorize(
             #[inline(always)]
             || {
-                first = planes().map(|plane| math::sum(plane, |x| x)).sum::<f32>() / count;
-                second = planes().map(|plane| math::sum(plane, |x| (x - first) * (x - first))).sum::<f32>()
-                    / count;
+                first = (planes().map(|plane| math::sum(plane, |x| x)).sum::<f64>() / count) as f32;
+                let squares = planes().map(|plane| math::sum(plane, |x| (x - first) * (x - first)));
+                second = (squares.sum::<f64>() / count) as f32;
             },
         );
         mean[0] = first;
@@ -113,24 +114,43 @@ pub(crate) fn batch_normalization_backward(
     dx: &mut [f32],
 ) {
     let (outer, axis, inner) = geometry.sizes();
-    let count = (outer * inner) as f32;
+    let count = (outer * inner) as f64;
     let shared = Disjoint::new(dx);
+    // Rounded once, a product keeps what is added to it; rounded twice it would lose the little that is left of the offset.
+    let is_fused = cpu.level.isa() != Isa::Portable;
     cpu.threads.run(axis, |_, channel| {
-        let (mean, scale) = (mean[channel], 1.0 / (variance[channel] + eps).sqrt());
+        let (middle, scale) = (mean[channel], 1.0 / (variance[channel] + eps).sqrt());
         cpu.level.vectorize(
             #[inline(always)]
             || {
                 let planes = || (0..outer).map(|outer| (outer * axis + channel) * inner);
-                let of = |term: &dyn Fn(&[f32], &[f32]) -> f32| {
-                    planes().map(|at| term(&x[at..at + inner], &dy[at..at + inner])).sum::<f32>() / count
-                };
-                let plain = of(&|_, dy| math::sum(dy, |dy| dy));
-                let along = of(&|x, dy| math::sum_pairs(x, dy, |x, dy| (x - mean) * scale * dy));
+                // The third is what the mean lost when it was rounded.
+                let mut sums = [0.0; 3];
+                for at in planes() {
+                    let of_plane = math::sums_of_pairs(&x[at..at + inner], &dy[at..at + inner], |x, dy| {
+                        [dy, (x - middle) * scale * dy, x - middle]
+                    });
+                    sums.iter_mut().zip(of_plane).for_each(|(sum, part)| *sum += part / count);
+                }
+                let [plain, along, drift] = sums;
+                let slope = f64::from(scale) * along;
+                let offset = plain - drift * slope;
+                let (slope_near, offset_near) = (slope as f32, offset as f32);
+                let offset_left = (offset - f64::from(offset_near)) as f32;
                 for at in planes() {
                     // SAFETY: a channel is one task's.
                     let dx = unsafe { shared.slice(at, inner) };
-                    for ((dx, &x), &dy) in dx.iter_mut().zip(&x[at..at + inner]).zip(&dy[at..at + inner]) {
-                        *dx = (dy - plain - (x - mean) * scale * along) * scale;
+                    let values = dx.iter_mut().zip(&x[at..at + inner]).zip(&dy[at..at + inner]);
+                    if is_fused {
+                        for ((dx, &x), &dy) in values {
+                            let rest = (x - middle).mul_add(slope_near, offset_left);
+                            *dx = (dy - offset_near - rest) * scale;
+                        }
+                    } else {
+                        for ((dx, &x), &dy) in values {
+                            let rest = f64::from(x - middle) * slope + offset;
+                            *dx = ((f64::from(dy) - rest) * f64::from(scale)) as f32;
+                        }
                     }
                 }
             },

@@ -56,41 +56,59 @@ pub(crate) fn power_minus_three_quarters(x: f32) -> f32 {
     1.0 / (root * root.sqrt())
 }
 
+/// Chunks of sixteen in a run of a sum.
+const RUN: usize = 16;
+
 /// The sum of `term(a, b)` over two slices, as [`sum`] sums.
 #[inline(always)]
-pub(crate) fn sum_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+pub(crate) fn sum_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f64 {
+    let [sum] = sums_of_pairs(a, b, |a, b| [term(a, b)]);
+    sum
+}
+
+/// The sum of `term(x)`, in sixteen interleaved partial sums: in runs of f32, and the runs in f64, so that little is lost where
+/// a sum nearly cancels. The same bits whatever the vectors' width.
+#[inline(always)]
+pub(crate) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f64 {
+    sum_pairs(values, values, |x, _| term(x))
+}
+
+/// Several sums over two slices at once.
+#[inline(always)]
+pub(crate) fn sums_of_pairs<const N: usize>(
+    a: &[f32],
+    b: &[f32],
+    terms: impl Fn(f32, f32) -> [f32; N],
+) -> [f64; N] {
     let b = &b[..a.len()];
     let ((chunks, rest), (other_chunks, other_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-    let mut sums = [0.0; 16];
-    for (a, b) in chunks.iter().zip(other_chunks) {
-        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += term(a, b);
+    let mut totals = [[0.0_f64; 16]; N];
+    for (run, other_run) in chunks.chunks(RUN).zip(other_chunks.chunks(RUN)) {
+        let mut sums = [[0.0_f32; 16]; N];
+        for (a, b) in run.iter().zip(other_run) {
+            for lane in 0..16 {
+                let terms = terms(a[lane], b[lane]);
+                for (sums, term) in sums.iter_mut().zip(terms) {
+                    sums[lane] += term;
+                }
+            }
+        }
+        for (totals, sums) in totals.iter_mut().zip(&sums) {
+            totals.iter_mut().zip(sums).for_each(|(total, &sum)| *total += f64::from(sum));
         }
     }
-    for ((sum, &a), &b) in sums.iter_mut().zip(rest).zip(other_rest) {
-        *sum += term(a, b);
-    }
-    halve(sums)
-}
-
-/// The sum of `term(x)`, in sixteen interleaved partial sums: the same bits whatever the vectors' width.
-#[inline(always)]
-pub(crate) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let (chunks, rest) = values.as_chunks::<16>();
-    let mut sums = [0.0; 16];
-    for chunk in chunks {
-        for (sum, &value) in sums.iter_mut().zip(chunk) {
-            *sum += term(value);
+    for (lane, (&a, &b)) in rest.iter().zip(other_rest).enumerate() {
+        for (totals, term) in totals.iter_mut().zip(terms(a, b)) {
+            totals[lane] += f64::from(term);
         }
     }
-    for (sum, &value) in sums.iter_mut().zip(rest) {
-        *sum += term(value);
-    }
-    halve(sums)
+    let mut all = [0.0; N];
+    all.iter_mut().zip(totals).for_each(|(sum, totals)| *sum = halve(totals));
+    all
 }
 
 #[inline(always)]
-fn halve(mut sums: [f32; 16]) -> f32 {
+fn halve(mut sums: [f64; 16]) -> f64 {
     let mut width = 8;
     while width > 0 {
         for i in 0..width {

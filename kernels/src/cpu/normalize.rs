@@ -24,7 +24,7 @@ pub(crate) fn forward(
             #[inline(always)]
             || {
                 if geometry.across_spatial {
-                    let norm = 1.0 / (math::sum(x, |x| x * x) + geometry.eps).sqrt();
+                    let norm = 1.0 / (math::sum(x, |x| x * x) as f32 + geometry.eps).sqrt();
                     for (channel, (y, x)) in y.chunks_exact_mut(inner).zip(x.chunks_exact(inner)).enumerate()
                     {
                         let factor = norm * scale_of(channel);
@@ -76,10 +76,11 @@ pub(crate) fn backward(
                     // Of each pixel: the squared norm, and how much of the gradient points along x.
                     let (mut norms, mut along) = ([geometry.eps; BLOCK], [0.0; BLOCK]);
                     if geometry.across_spatial {
-                        norms.fill(math::sum(x, |x| x * x) + geometry.eps);
-                        let sums =
-                            planes().map(|(c, (x, dy))| scale_of(c) * math::sum_pairs(x, dy, |x, dy| x * dy));
-                        along.fill(sums.sum());
+                        norms.fill(math::sum(x, |x| x * x) as f32 + geometry.eps);
+                        let sums = planes().map(|(c, (x, dy))| {
+                            f64::from(scale_of(c)) * math::sum_pairs(x, dy, |x, dy| x * dy)
+                        });
+                        along.fill(sums.sum::<f64>() as f32);
                     } else {
                         for (channel, (x, dy)) in planes() {
                             let factor = scale_of(channel);
@@ -129,7 +130,7 @@ pub(crate) fn backward_scale(
                 let planes = (0..outer).map(|outer| (outer * axis + channel) * inner);
                 let sums =
                     planes.map(|at| math::sum_pairs(&y[at..at + inner], &dy[at..at + inner], |y, dy| y * dy));
-                dscale[0] += sums.sum::<f32>() / scale[channel];
+                dscale[0] += (sums.sum::<f64>() / f64::from(scale[channel])) as f32;
             },
         );
     });

@@ -139,7 +139,7 @@ impl Rule {
         y[0] = if self.maximum {
             x.iter().fold(f32::MIN, |a, &b| if b > a { b } else { a })
         } else {
-            math::sum(x, |x| x) / x.len() as f32
+            (math::sum(x, |x| x) / x.len() as f64) as f32
         };
     }
 

@@ -15,7 +15,7 @@ pub(crate) fn reduce(
 ) {
     cpu.threads.chunks(y, 1, length, |row, y| {
         let x = &x[row * length..][..length];
-        let mut sum = 0.0;
+        let mut sum = 0.0_f64;
         cpu.level.vectorize(
             #[inline(always)]
             || {
@@ -26,8 +26,8 @@ pub(crate) fn reduce(
                 };
             },
         );
-        let factor = if op == ReduceOp::Mean { coefficient / length as f32 } else { coefficient };
-        y[0] = factor * sum;
+        let count = if op == ReduceOp::Mean { length as f64 } else { 1.0 };
+        y[0] = (f64::from(coefficient) * sum / count) as f32;
     });
 }
 
@@ -41,14 +41,14 @@ pub(crate) fn mvn(
     y: &mut [f32],
 ) {
     cpu.threads.chunks(y, length, 4, |row, y| {
-        let x = &x[row * length..][..length];
+        let (x, count) = (&x[row * length..][..length], length as f64);
         cpu.level.vectorize(
             #[inline(always)]
             || {
-                let mean = math::sum(x, |x| x) / length as f32;
+                let mean = (math::sum(x, |x| x) / count) as f32;
                 let scale = if normalize_variance {
-                    let variance = math::sum(x, |x| (x - mean) * (x - mean)) / length as f32;
-                    1.0 / (variance.sqrt() + eps)
+                    let variance = math::sum(x, |x| (x - mean) * (x - mean)) / count;
+                    (1.0 / (variance.sqrt() + f64::from(eps))) as f32
                 } else {
                     1.0
                 };
@@ -103,18 +103,18 @@ pub(crate) fn mvn_backward(
 ) {
     cpu.threads.chunks(dx, length, 8, |row, dx| {
         let (x, dy) = (&x[row * length..][..length], &dy[row * length..][..length]);
-        let count = length as f32;
+        let count = length as f64;
         cpu.level.vectorize(
             #[inline(always)]
             || {
-                let plain = math::sum(dy, |dy| dy) / count;
+                let plain = (math::sum(dy, |dy| dy) / count) as f32;
                 if !normalize_variance {
                     return dx.iter_mut().zip(dy).for_each(|(dx, dy)| *dx = dy - plain);
                 }
-                let mean = math::sum(x, |x| x) / count;
+                let mean = (math::sum(x, |x| x) / count) as f32;
                 let variance = math::sum(x, |x| (x - mean) * (x - mean)) / count;
-                let scale = 1.0 / (variance.sqrt() + eps);
-                let along = math::sum_pairs(x, dy, |x, dy| (x - mean) * scale * dy) / count;
+                let scale = (1.0 / (variance.sqrt() + f64::from(eps))) as f32;
+                let along = (math::sum_pairs(x, dy, |x, dy| (x - mean) * scale * dy) / count) as f32;
                 for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
                     *dx = (dy - plain - (x - mean) * scale * along) * scale;
                 }

@@ -45,7 +45,7 @@ pub(crate) fn backward(
             #[inline(always)]
             || {
                 if inner == 1 {
-                    let sum = math::sum_pairs(y, dx, |y, dy| y * dy);
+                    let sum = math::sum_pairs(y, dx, |y, dy| y * dy) as f32;
                     return dx.iter_mut().zip(y).for_each(|(dx, y)| *dx = y * (*dx - sum));
                 }
                 for start in (0..inner).step_by(BLOCK) {
@@ -73,7 +73,7 @@ fn row(y: &mut [f32]) {
     for y in y.iter_mut() {
         *y = math::exp(*y - max);
     }
-    let factor = 1.0 / math::sum(y, |y| y);
+    let factor = (1.0 / math::sum(y, |y| y)) as f32;
     for y in y {
         *y *= factor;
     }

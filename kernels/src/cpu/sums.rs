@@ -24,7 +24,7 @@ pub(crate) fn add_by_channel(
                     let planes = (0..outer).map(|outer| (outer * axis + channel) * inner);
                     let sums =
                         planes.map(|at| math::sum_pairs(&a[at..at + inner], &b[at..at + inner], &term));
-                    target[0] += sums.sum::<f32>();
+                    target[0] += sums.sum::<f64>() as f32;
                 },
             );
         });

@@ -39,7 +39,7 @@ pub(crate) fn sum_of_squares(cpu: &CpuBackend, x: &[f32]) -> f64 {
         let x = &x[part * len..((part + 1) * len).min(x.len())];
         let sum = cpu.level.vectorize(
             #[inline(always)]
-            || x.chunks(PIECE).map(|piece| f64::from(math::sum(piece, |x| x * x))).sum::<f64>(),
+            || x.chunks(PIECE).map(|piece| math::sum(piece, |x| x * x)).sum::<f64>(),
         );
         parts[part].store(sum.to_bits(), Ordering::Relaxed);
     });
