@@ -72,7 +72,7 @@ pub use cpu::{ConvAlgorithm, CpuBackend, Isa};
 #[cfg(device)]
 pub use device::{DeviceBackend, DeviceBuffer, GemmVersion, Limits, MathMode};
 #[cfg(feature = "cuda")]
-pub use device::{KernelReport, compile_reports, nvrtc_version};
+pub use device::{DeviceCode, KernelReport, compile_for, compile_reports, nvrtc_version};
 pub use error::{Error, Result};
 pub use geometry::{
     AccuracyGeometry, AxisGeometry, ConvGeometry, CopyGeometry, EmbedGeometry, GemmGeometry,

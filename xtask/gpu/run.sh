@@ -13,7 +13,7 @@ device=${REBREW_GPU_DEVICE:-cuda}
 python=${REBREW_PYTHON3:-python3}
 
 # Where NVRTC and cuBLAS may be: beside this file, or with python3's packages.
-for library in cuda_nvrtc cublas; do
+for library in cu13 cuda_nvrtc cublas; do
     packaged=$("$python" -c "import nvidia.$library as found; print(list(found.__path__)[0])" 2>/dev/null || true)
     LD_LIBRARY_PATH=$here/nvidia/$library/lib${packaged:+:$packaged/lib}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 done
@@ -28,7 +28,7 @@ if ! name=$("$here/gpu_report" --device "$device" --probe 2>"$results/probe.log"
     cat >&2 <<END
 run.sh: this machine cannot be measured. What is needed:
   * an NVIDIA GPU of compute capability 7.5 or later, and its driver (libcuda.so.1; \`nvidia-smi\` shows both)
-  * NVRTC 12 (libnvrtc.so.12), from a CUDA toolkit, or without one:
+  * NVRTC of CUDA 11.1 or later (libnvrtc.so.*), from a CUDA toolkit, or without one:
       $python -m pip install --target "$here" --no-deps nvidia-cuda-nvrtc-cu12==12.9.86
     or unzip that wheel here, fetched elsewhere by \`pip download\`; LD_LIBRARY_PATH may name other places
 END

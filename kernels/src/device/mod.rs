@@ -39,7 +39,7 @@ mod update_plan;
 mod winograd;
 
 #[cfg(feature = "cuda")]
-pub use cuda::{KernelReport, compile_reports, nvrtc_version};
+pub use cuda::{DeviceCode, KernelReport, compile_for, compile_reports, nvrtc_version};
 pub use gemm::GemmVersion;
 pub use limits::Limits;
 pub use memory::DeviceBuffer;

@@ -3,21 +3,26 @@
 use std::fs;
 
 use super::compile;
+use super::nvrtc::{Nvrtc, is_ptx, options};
+use super::target::Target;
 use crate::device::cache::{folder, hash, keep};
 use crate::device::source::Module;
 
-/// The machine code of a module: out of the cache folder, or compiled and put there. A cache that cannot be read or written, or
-/// that is damaged, costs time and nothing else.
-pub(super) fn cubin(module: &Module, architecture: &str) -> Result<Vec<u8>, String> {
-    let options = compile::options(architecture).join(" ");
-    let key = format!("{}\n{options}\n{}", compile::version()?, module.source());
+/// A module's machine code, or its PTX with a 0 at the end, as the target is: out of the cache folder, or compiled and put there. A
+/// cache that cannot be read or written, or that is damaged, costs time and nothing else. What the driver makes of PTX it keeps in
+/// a cache of its own.
+pub(super) fn code(module: &Module, target: Target) -> Result<Vec<u8>, String> {
+    let architecture = target.to_string();
+    let options = options(&architecture).join(" ");
+    let key = format!("{}\n{options}\n{}", Nvrtc::get()?.version(), module.source());
+    let form = if is_ptx(&architecture) { "ptx" } else { "cubin" };
     let file = folder("cubin").map(|folder| {
-        folder.join(format!("{}-{architecture}-{:032x}.cubin", module.name, hash(key.as_bytes())))
+        folder.join(format!("{}-{architecture}-{:032x}.{form}", module.name, hash(key.as_bytes())))
     });
     if let Some(found) = file.as_deref().and_then(|file| fs::read(file).ok()).and_then(unsealed) {
         return Ok(found);
     }
-    let compiled = compile::compile(module, architecture)?.cubin;
+    let compiled = compile::compile(module, &architecture)?.code;
     if let Some(file) = file {
         let _ = keep(&file, &sealed(&compiled));
     }

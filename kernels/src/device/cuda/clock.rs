@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use cudarc::driver::{result, sys};
 
-use super::{Cuda, compile};
+use super::Cuda;
+use super::nvrtc::Nvrtc;
 use crate::device::cache;
 use crate::device::measure::Clock;
 use crate::device::source::MODULES;
@@ -23,16 +24,17 @@ impl Events {
 
 impl Clock for Events {
     fn environment(&self) -> Result<String> {
-        let Cuda { name, architecture, multiprocessors, .. } = &*self.driver;
+        let Cuda { name, target, multiprocessors, .. } = &*self.driver;
         let mut version = 0;
         // SAFETY: the pointer is to an integer.
         unsafe { sys::cuDriverGetVersion(&raw mut version) }
             .result()
             .map_err(|error| self.driver.said(error))?;
-        let nvrtc = compile::version().map_err(|what| Error::Device { device: "NVRTC".to_owned(), what })?;
+        let nvrtc = Nvrtc::get().map(Nvrtc::version);
+        let nvrtc = nvrtc.map_err(|what| Error::Device { device: "NVRTC".to_owned(), what })?;
         let sources: String = MODULES.iter().map(|module| module.source()).collect();
         Ok(format!(
-            "{name}, {architecture}, {multiprocessors} multiprocessors, driver {version}, NVRTC {nvrtc}, kernels {:032x}",
+            "{name}, {target}, {multiprocessors} multiprocessors, driver {version}, NVRTC {nvrtc}, kernels {:032x}",
             cache::hash(sources.as_bytes())
         ))
     }

@@ -1,17 +1,9 @@
-//! Compilation by NVRTC, which needs no GPU.
+//! All kernels compiled by NVRTC, which needs no GPU, and what they take.
 
-use std::ffi::{CStr, CString, c_char};
-
-use cudarc::nvrtc::{result, sys};
-
+use super::nvrtc::{Compiled, Nvrtc};
+use super::target::Target;
 use crate::device::source::{MODULES, Module};
 use crate::error::{Error, Result};
-
-/// Machine code for one architecture, and what the compiler and the assembler said.
-pub(super) struct Compiled {
-    pub(super) cubin: Vec<u8>,
-    log: String,
-}
 
 /// What a kernel takes on one architecture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +24,7 @@ pub struct KernelReport {
 
 /// Compiles every kernel that there is for an architecture such as `sm_80`, and says what each takes.
 pub fn compile_reports(architecture: &str) -> Result<Vec<KernelReport>> {
-    check().map_err(|what| Error::Device { device: "NVRTC".to_owned(), what })?;
+    Nvrtc::get().map_err(unusable)?;
     let mut reports = Vec::new();
     for module in MODULES.iter().filter(|module| module.is_for(architecture)) {
         let kernels: Vec<(&str, u32)> = module.kernels().collect();
@@ -54,86 +46,52 @@ pub fn compile_reports(architecture: &str) -> Result<Vec<KernelReport>> {
     Ok(reports)
 }
 
+/// What the kernels are for one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceCode {
+    /// What they are compiled for: `sm_86`, or `compute_86` where the driver compiles the rest of the way.
+    pub target: String,
+    /// Bytes of all files together.
+    pub bytes: usize,
+}
+
+/// Compiles every kernel as for a device of this compute capability, major and minor. It need not be here, nor known to NVRTC.
+///
+/// # Errors
+/// [`Error::Device`] where NVRTC is missing or of too late a CUDA for the device, [`Error::Kernel`] where it fails.
+pub fn compile_for([major, minor]: [u32; 2]) -> Result<DeviceCode> {
+    let nvrtc = Nvrtc::get().map_err(unusable)?;
+    let target = Target::choose(10 * major + minor, &nvrtc.architectures, nvrtc.version).map_err(unusable)?;
+    let target = target.to_string();
+    let mut bytes = 0;
+    for module in MODULES.iter().filter(|module| module.is_for(&target)) {
+        let first = module.kernels().next().map_or("", |(kernel, _)| kernel);
+        let failed = |kernel, what| Error::Kernel { kernel, file: module.file(), what };
+        let code = compile(module, &target).map_err(|what| failed(first, what))?.code;
+        for (kernel, _) in module.kernels() {
+            if !code.windows(kernel.len()).any(|part| part == kernel.as_bytes()) {
+                return Err(failed(kernel, format!("is not in what NVRTC made for {target}")));
+            }
+        }
+        bytes += code.len();
+    }
+    Ok(DeviceCode { target, bytes })
+}
+
 /// NVRTC's version.
 ///
 /// # Errors
 /// [`Error::Device`] where it is missing.
 pub fn nvrtc_version() -> Result<String> {
-    let missing = |what| Error::Device { device: "NVRTC".to_owned(), what };
-    check().and_then(|()| version()).map_err(missing)
-}
-
-/// That NVRTC is there, with all that is called: cudarc's bindings end the program where something is missing.
-pub(super) fn check() -> std::result::Result<(), String> {
-    // SAFETY: looking for a library runs nothing but its own start-up code.
-    if unsafe { sys::is_culib_present() } {
-        // The newest function that is called. SAFETY: the library is there; the symbol is looked up, not called.
-        return match unsafe { sys::culib().get::<*const ()>(b"nvrtcGetCUBIN\0") } {
-            Ok(_) => Ok(()),
-            Err(_) => Err("its libnvrtc gives no machine code: it must be of CUDA 11.1 or later".to_owned()),
-        };
-    }
-    Err("there is no libnvrtc, which compiles the kernels: it is part of CUDA's toolkit, and of the package \
-         nvidia-cuda-nvrtc-cu12 of PyPI; LD_LIBRARY_PATH says where else it is looked for"
-        .to_owned())
-}
-
-/// The version, as what it makes depends on it.
-pub(super) fn version() -> std::result::Result<String, String> {
-    let (mut major, mut minor) = (0, 0);
-    // SAFETY: both pointers are to integers.
-    unsafe { sys::nvrtcVersion(&raw mut major, &raw mut minor) }
-        .result()
-        .map_err(|error| format!("{:?}", error.0))?;
-    Ok(format!("{major}.{minor}"))
-}
-
-/// What is said to the compiler. No fast mathematics: results are to be the processor's, but for the last bits.
-pub(super) fn options(architecture: &str) -> [String; 4] {
-    [
-        format!("--gpu-architecture={architecture}"),
-        "--std=c++17".to_owned(),
-        "--ptxas-options=-v".to_owned(),
-        "--diag-suppress=177".to_owned(),
-    ]
+    Nvrtc::get().map(Nvrtc::version).map_err(unusable)
 }
 
 pub(super) fn compile(module: &Module, architecture: &str) -> std::result::Result<Compiled, String> {
-    let source = CString::new(module.source()).map_err(|error| error.to_string())?;
-    let name = CString::new(module.file()).map_err(|error| error.to_string())?;
-    let said = |error: result::NvrtcError| format!("{:?}", error.0);
-    let program = Program(result::create_program(&source, Some(&name)).map_err(said)?);
-    // SAFETY: the program is live, and the texts outlive it.
-    let outcome = unsafe { result::compile_program(program.0, &options(architecture)) };
-    // SAFETY: the program was compiled, well or not.
-    let log = unsafe { result::get_program_log(program.0) }.map_err(said)?;
-    let log = text(&log);
-    if let Err(error) = outcome {
-        return Err(format!("NVRTC for {architecture}: {}\n{log}", said(error)));
-    }
-    let mut size = 0;
-    // SAFETY: the pointer is to an integer.
-    unsafe { sys::nvrtcGetCUBINSize(program.0, &raw mut size) }.result().map_err(said)?;
-    let mut cubin = vec![0_u8; size];
-    // SAFETY: as many bytes as NVRTC asked for.
-    unsafe { sys::nvrtcGetCUBIN(program.0, cubin.as_mut_ptr().cast()) }.result().map_err(said)?;
-    Ok(Compiled { cubin, log })
+    Nvrtc::get()?.compile(&module.source(), &module.file(), architecture)
 }
 
-struct Program(sys::nvrtcProgram);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // SAFETY: created by us, destroyed once. It only fails for what is no program.
-        let _ = unsafe { result::destroy_program(self.0) };
-    }
-}
-
-/// Text that ends with a 0.
-fn text(characters: &[c_char]) -> String {
-    let bytes: &[u8] = bytemuck::cast_slice(characters);
-    CStr::from_bytes_until_nul(bytes)
-        .map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned())
+fn unusable(what: String) -> Error {
+    Error::Device { device: "NVRTC".to_owned(), what }
 }
 
 /// Reads what `ptxas -v` says of a kernel.

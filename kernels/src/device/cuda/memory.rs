@@ -30,8 +30,9 @@ pub(super) fn allocate(compute: &Stream, bytes: usize) -> Outcome<Address> {
     filled.map(|()| address)
 }
 
-/// Gives an allocation back when whatever is in `compute` is done. There is nobody to tell of a failure: the memory is then the
-/// process's, until it ends.
+/// Gives an allocation back when whatever is in `compute` is done. The driver would wait too. No step does: what it needs was
+/// allocated before, and where a net is dropped, all but its first allocation find the queue empty. There is nobody to tell of a
+/// failure: the memory is then the process's, until it ends.
 pub(super) fn free(compute: &Stream, address: sys::CUdeviceptr) {
     let _ = compute.wait();
     // SAFETY: allocated here, freed once by its last buffer, and no kernel uses it any more.

@@ -5,12 +5,15 @@ mod cache;
 mod clock;
 mod compile;
 mod graph;
+mod library;
 mod memory;
+mod nvrtc;
 mod ring;
 mod staging;
 mod stream;
+mod target;
 
-pub use compile::{KernelReport, compile_reports, nvrtc_version};
+pub use compile::{DeviceCode, KernelReport, compile_for, compile_reports, nvrtc_version};
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_int, c_void};
@@ -19,8 +22,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cudarc::driver::{result, sys};
 
 use graph::Graph;
+use nvrtc::Nvrtc;
 use staging::Staging;
 use stream::Stream;
+use target::Target;
 
 use super::algorithm::Means;
 use super::cache::folder;
@@ -36,12 +41,18 @@ type Outcome<T> = std::result::Result<T, result::DriverError>;
 /// The oldest driver with all that is used here: of CUDA 11.4.
 const OLDEST_DRIVER: c_int = 11_040;
 
+/// The oldest compute capability: 7.5.
+const OLDEST_CAPABILITY: u32 = 75;
+
 /// A GPU with its primary context. Kernels and copies within the device go through one queue, in order; what comes from the
 /// host, through another beside it (`staging.rs`).
 pub(crate) struct Cuda {
     number: u32,
     name: String,
-    architecture: String,
+    /// Its compute capability: 86 for 8.6.
+    capability: u32,
+    /// What kernels are compiled to.
+    target: Target,
     multiprocessors: u32,
     limits: Option<Limits>,
     recorder: Recorder,
@@ -88,7 +99,7 @@ impl Cuda {
         if !unsafe { sys::is_culib_present() } {
             return Err(refused("there is no libcuda: NVIDIA's driver is not installed".to_owned()));
         }
-        compile::check().map_err(refused)?;
+        let nvrtc = Nvrtc::get().map_err(refused)?;
         let mut version = 0;
         // SAFETY: the pointer is to an integer; every driver has the call.
         unsafe { sys::cuDriverGetVersion(&raw mut version) }
@@ -116,11 +127,13 @@ impl Cuda {
         let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
         let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
         let multiprocessors = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
-        if major * 10 + minor < 75 {
+        let capability = (major * 10 + minor) as u32;
+        if capability < OLDEST_CAPABILITY {
             return Err(refused(format!(
-                "its architecture is sm_{major}{minor}; sm_75 is the oldest possible"
+                "its architecture is sm_{capability}; sm_{OLDEST_CAPABILITY} is the oldest possible"
             )));
         }
+        let target = Target::choose(capability, &nvrtc.architectures, nvrtc.version).map_err(refused)?;
         let name = result::device::get_name(device).map_err(said)?;
         let limits = Limits::of(&Attributes {
             capability: [major, minor].map(|number| number as u32),
@@ -134,7 +147,8 @@ impl Cuda {
         Ok(Self {
             number,
             name,
-            architecture: architecture(major, minor),
+            capability,
+            target,
             multiprocessors: multiprocessors as u32,
             limits,
             recorder: Recorder::default(),
@@ -163,16 +177,20 @@ impl Cuda {
     /// A kernel, compiled and loaded.
     fn load(&self, module: &'static Module, kernel: &'static str) -> Result<sys::CUfunction> {
         let mut loaded = lock(&self.loaded);
-        let failed = |error| Error::Kernel { kernel, file: module.file(), what: text(error) };
+        let failed = |error| {
+            let (form, nvrtc) = (self.target, Nvrtc::get().map(Nvrtc::version).unwrap_or_default());
+            let what = format!("{}; the driver was given {form} by NVRTC {nvrtc}", text(error));
+            Error::Kernel { kernel, file: module.file(), what }
+        };
         let handle = if let Some(&handle) = loaded.modules.get(module.name) {
             handle
         } else {
-            let image = cache::cubin(module, &self.architecture).map_err(|what| Error::Kernel {
+            let image = cache::code(module, self.target).map_err(|what| Error::Kernel {
                 kernel,
                 file: module.file(),
                 what,
             })?;
-            // SAFETY: the image is a whole CUBIN, as NVRTC made it.
+            // SAFETY: the image is a whole CUBIN, or PTX with its 0, as NVRTC made it.
             let handle = unsafe { result::module::load_data(image.as_ptr().cast()) }.map_err(failed)?;
             loaded.modules.insert(module.name, handle);
             handle
@@ -191,7 +209,10 @@ impl Driver for Cuda {
     }
 
     fn model(&self) -> String {
-        format!("{}, {}", self.name, self.architecture)
+        if self.target.is_for(self.capability) {
+            return format!("{}, {}", self.name, self.target);
+        }
+        format!("{}, sm_{} by PTX of {}", self.name, self.capability, self.target)
     }
 
     fn multiprocessors(&self) -> u32 {
@@ -203,11 +224,11 @@ impl Driver for Cuda {
     }
 
     fn has_tf32(&self) -> bool {
-        self.architecture != "sm_75"
+        self.target.has_tf32()
     }
 
     fn has_wgmma(&self) -> bool {
-        self.architecture == "sm_90a"
+        self.target.has_wgmma()
     }
 
     fn recorder(&self) -> &Recorder {
@@ -373,12 +394,6 @@ impl std::fmt::Display for Version {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What kernels are compiled for. Of compute capability 9.0 also what later ones do not have.
-fn architecture(major: i32, minor: i32) -> String {
-    let only_here = if (major, minor) == (9, 0) { "a" } else { "" };
-    format!("sm_{major}{minor}{only_here}")
 }
 
 fn named(number: u32) -> String {
