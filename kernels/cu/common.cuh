@@ -44,7 +44,7 @@ __device__ __forceinline__ void add_share(uint32_t count, double (&totals)[SUMS]
         float sums[SUMS] = {};
         // Of the last run there is a part.
         if (runs > 1) {
-#pragma unroll 8
+#pragma unroll 4
             for (uint32_t k = 0; k < RUN; ++k, i += blockDim.x) add(i, sums);
         } else {
             for (; i < count; i += blockDim.x) add(i, sums);

@@ -42,7 +42,10 @@ struct Convolution {
     // The result: floats from one row to the next.
     Global<float> result;
     uint32_t result_row;
-    uint32_t splits, part, part_stride;
+    // Tiles across, of all phases, and down; parts of the sum. A block's index is
+    // ((group · splits + split) · down + tile's row) · across + (tile's column · phases + phase), as in gemm.cuh.
+    uint32_t across, down, splits;
+    uint32_t part, part_stride;
     Epilogue epilogue;
 };
 
@@ -208,7 +211,8 @@ __device__ __forceinline__ void convolve(const Convolution& g) {
     uint32_t phases = 1;
 #pragma unroll
     for (int axis = 0; axis < RANK; ++axis) phases *= g.phases.count[FIRST + axis];
-    find_phase(g, blockIdx.x % phases, block.phase);
+    const uint32_t place = blockIdx.x % g.across, line = blockIdx.x / g.across, plane = line / g.down;
+    find_phase(g, place % phases, block.phase);
     __syncthreads();
     uint32_t n = g.columns.count, k = g.steps.count;
 #pragma unroll
@@ -216,10 +220,10 @@ __device__ __forceinline__ void convolve(const Convolution& g) {
         n *= block.phase.columns[axis];
         k *= block.phase.steps[axis];
     }
-    const uint32_t row = blockIdx.y * Tile::EXTENT, first_column = blockIdx.x / phases * Tile::EXTENT;
+    const uint32_t row = line % g.down * Tile::EXTENT, first_column = place / phases * Tile::EXTENT;
     // Phases have less than the largest.
     if (first_column >= n) return;
-    const uint32_t split = blockIdx.z % g.splits, group = blockIdx.z / g.splits;
+    const uint32_t split = plane % g.splits, group = plane / g.splits;
     const uint32_t from = split * g.part, to = from + g.part < k ? from + g.part : k;
     const uint32_t column = first_column + threadIdx.x % Tile::EXTENT;
     Windows<Tile, RANK> source(g, block, group, row, column, column < n, to);

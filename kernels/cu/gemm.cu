@@ -69,7 +69,7 @@ __device__ __forceinline__ void gemm(const Gemm& g) {
 typedef Plain<8, 8> Large;
 typedef Plain<4, 16> Small;
 
-KERNEL(gemm_128, 256)(Gemm g) { gemm<Large>(g); }
+KERNEL(gemm_128, 256, 2)(Gemm g) { gemm<Large>(g); }
 
 KERNEL(gemm_64, 256)(Gemm g) { gemm<Small>(g); }
 

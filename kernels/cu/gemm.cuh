@@ -17,8 +17,10 @@ struct Gemm {
     uint32_t m, n, k;
     Matrix a, b;
     Global<float> c;
-    // Products of the batch: the z index of a block is (outer · inner_count + inner) · splits + split.
-    uint32_t inner_count, splits;
+    // Tiles across and down, parts of the sum, products of the batch. A block's index is
+    // (((outer · inner_count + inner) · splits + split) · down + tile's row) · across + tile's column: in one number, because the
+    // others of a grid end at 65535.
+    uint32_t across, down, splits, inner_count;
     // The length of each part of the sum.
     uint32_t part;
     // Floats from one part's result to the next: 0 where there is one, and the epilogue applies.
@@ -37,11 +39,12 @@ struct Part {
 
 template <int EXTENT>
 __device__ __forceinline__ Part find_part(const Gemm& g) {
-    const uint32_t split = blockIdx.z % g.splits, product = blockIdx.z / g.splits;
+    const uint32_t line = blockIdx.x / g.across, plane = line / g.down;
+    const uint32_t split = plane % g.splits, product = plane / g.splits;
     const uint32_t outer = product / g.inner_count, inner = product % g.inner_count;
     Part part;
-    part.row = blockIdx.y * EXTENT;
-    part.column = blockIdx.x * EXTENT;
+    part.row = line % g.down * EXTENT;
+    part.column = blockIdx.x % g.across * EXTENT;
     part.from = split * g.part;
     part.to = part.from + g.part < g.k ? part.from + g.part : g.k;
     part.a = g.a.at + (size_t(outer) * g.a.outer + size_t(inner) * g.a.inner + size_t(part.row) * g.a.along);

@@ -4,7 +4,7 @@
 // from global memory serves 128 multiply-adds: 32 flops a byte. What is left: the arithmetic waits while a slice comes in, which
 // gemm.cu ends by fetching the next one meanwhile (README.md).
 
-KERNEL(gemm_3_registers, 256)
+KERNEL(gemm_3_registers, 256, 2)
 (uint32_t m, uint32_t n, uint32_t k, Global<const float> a, Global<const float> b, Global<float> c) {
     typedef Plain<8, 8> Tile;
     __shared__ Tile::Memory memory;

@@ -6,8 +6,10 @@ typedef unsigned long long uint64_t;
 
 #define INFINITY __int_as_float(0x7f800000)
 
-// A kernel for blocks of at most so many threads.
-#define KERNEL(name, threads) extern "C" __global__ void __launch_bounds__(threads) name
+// `KERNEL(name, threads)`: a kernel for blocks of at most so many threads. `KERNEL(name, threads, blocks)`: and a
+// multiprocessor is to hold at least so many blocks at a time, from which follows how many registers a thread may have. Where that
+// is not said the compiler chooses, by architecture: sometimes one register too many for two blocks, or too few, with a spill.
+#define KERNEL(name, ...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__) name
 
 // Memory that every block sees.
 template <class T>

@@ -109,8 +109,9 @@ struct Smorms3 {
         s[1] = (1.0f - r) * s[1] + r * g;
         s[2] = (1.0f - r) * s[2] + r * g * g;
         const float x = s[1] * s[1] / (s[2] + eps);
-        w -= g * fminf(x, rate) / (sqrtf(s[2]) + eps);
+        // Before the division and the root, across which it would have to be kept.
         s[0] = 1.0f + s[0] * (1.0f - x);
+        w -= g * fminf(x, rate) / (sqrtf(s[2]) + eps);
     }
 };
 

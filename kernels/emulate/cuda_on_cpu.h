@@ -18,8 +18,8 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __shared__ static
 
-// `KERNEL(name, threads)(parameters) { body }`: one that build.rs finds and registers.
-#define KERNEL(name, threads) static void name
+// `KERNEL(name, …)(parameters) { body }`: one that build.rs finds and registers.
+#define KERNEL(name, ...) static void name
 
 struct dim3 {
     uint32_t x, y, z;

@@ -179,7 +179,7 @@ impl DeviceBackend {
             let splits = [1, 2, 4].map(|each| each * multiprocessors / (blocks * products).max(1));
             for splits in [1].into_iter().chain(splits) {
                 let cut = Cut::of(tile, [m, n, k], splits.min(k / SHORTEST).clamp(1, MOST));
-                if cut.fits(products) && !cuts.contains(&cut) {
+                if !cuts.contains(&cut) {
                     cuts.push(cut);
                 }
             }

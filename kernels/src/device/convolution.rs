@@ -110,7 +110,7 @@ impl DeviceBackend {
             let pixels = geometry.input_pixels();
             let wasted = pixels.next_multiple_of(separate.tile.extent()) - pixels;
             let pays = batch == 1 || 8 * wasted <= pixels;
-            if separate.fits(batch * groups) && (forced(ConvAlgorithm::Pointwise) || (free && pays)) {
+            if forced(ConvAlgorithm::Pointwise) || (free && pays) {
                 return Plan::Pointwise(separate);
             }
         }

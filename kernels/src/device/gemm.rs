@@ -2,12 +2,12 @@
 
 use super::DeviceBackend;
 use super::call::{Call, Parameter, Target};
-use super::driver::Address;
+use super::driver::{Address, Extents};
 use super::memory::DeviceBuffer;
 use super::source::{GEMM, GEMM_1_NAIVE, GEMM_2_TILES, GEMM_3_REGISTERS, GEMM_WGMMA, Module};
 use crate::activation::Activation;
 use crate::buffer::Buffer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::{GemmGeometry, InnerProductGeometry};
 
 /// The versions of the product that `cu/README.md` goes through.
@@ -140,8 +140,10 @@ struct Gemm {
     a: Matrix,
     b: Matrix,
     c: Address,
-    inner_count: u32,
+    across: u32,
+    down: u32,
     splits: u32,
+    inner_count: u32,
     part: u32,
     part_stride: u32,
     epilogue: Epilogue,
@@ -212,10 +214,12 @@ impl Cut {
         Self { tile, splits: splits as u32, part: part as u32, tiles: tiles.map(|count| count as u32) }
     }
 
-    /// Whether a GPU's grid is large enough for so many products.
-    pub(crate) fn fits(&self, products: usize) -> bool {
-        const MOST: usize = 65_535;
-        products * self.splits as usize <= MOST && self.tiles[1] as usize <= MOST
+    /// The blocks for so many products, of `phases` phases each: all along the grid's first axis, which has room for 2³¹ − 1.
+    /// The others end at 65535, and rows would at 4 million. What 32 bits cannot count becomes a number that drivers refuse.
+    pub(crate) fn grid(&self, products: u32, phases: u32) -> Extents {
+        let [across, down] = self.tiles;
+        let counts = [across, phases, down, self.splits, products];
+        [counts.into_iter().fold(1, u32::saturating_mul), 1, 1]
     }
 
     /// The same tiles for sums, of length k, in one part.
@@ -264,6 +268,8 @@ impl DeviceBackend {
         c: &mut Buffer,
     ) -> Result<()> {
         const OP: &str = "gemm_version";
+        /// Blocks along a grid's second axis.
+        const MOST_DOWN: u32 = 65_535;
         let [rows, columns, depth] = [m, n, k].map(|extent| extent as usize);
         let (a, b) = (self.take(OP, "a", a, rows * depth)?, self.take(OP, "b", b, depth * columns)?);
         let c = self.take_mut(OP, "c", c, rows * columns)?;
@@ -272,6 +278,11 @@ impl DeviceBackend {
             GemmVersion::Tiles => (self.call(&GEMM_2_TILES, "gemm_2_tiles"), 32),
             GemmVersion::Registers => (self.call(&GEMM_3_REGISTERS, "gemm_3_registers"), 128),
         };
+        let grid = [n.div_ceil(tile), m.div_ceil(tile), 1];
+        if grid[1] > MOST_DOWN {
+            let what = format!("{m} rows are {} tiles of {tile}; {MOST_DOWN} are possible", grid[1]);
+            return Err(Error::geometry(OP, what));
+        }
         let call = call
             .count(m as usize)
             .count(n as usize)
@@ -279,7 +290,7 @@ impl DeviceBackend {
             .input(a)
             .input(b)
             .output(&c, rows * columns);
-        call.launch([n.div_ceil(tile), m.div_ceil(tile), 1], 256)
+        call.launch(grid, 256)
     }
 
     /// The call of the kernel for a tile.
@@ -343,15 +354,17 @@ impl DeviceBackend {
             a: batch.a,
             b: batch.b,
             c: target.address(),
-            inner_count: batch.counts[1],
+            across: cut.tiles[0],
+            down: cut.tiles[1],
             splits: cut.splits,
+            inner_count: batch.counts[1],
             part: cut.part,
             part_stride: if parts { len as u32 } else { 0 },
             epilogue,
         };
         let mut call = call.value(&gemm);
         call.writes(target, if parts { cut.workspace_len(len) } else { len });
-        call.launch([cut.tiles[0], cut.tiles[1], products * cut.splits], 256)?;
+        call.launch(cut.grid(products, 1), 256)?;
         self.add_parts(cut, epilogue, c, workspace, len)
     }
 

@@ -52,6 +52,8 @@ struct Product {
     result_group: u32,
     result: Address,
     result_row: u32,
+    across: u32,
+    down: u32,
     splits: u32,
     part: u32,
     part_stride: u32,
@@ -72,23 +74,25 @@ impl DeviceBackend {
         let len = result_len(geometry, pass);
         let parts = cut.splits > 1;
         let target = if parts { operands.workspace } else { operands.result };
+        let product = product(geometry, pass);
         let product = Product {
             image: operands.image.address(),
             rows: operands.rows.address(),
             result: target.address(),
+            across: cut.tiles[0] * product.phases.number(),
+            down: cut.tiles[1],
             splits: cut.splits,
             part: cut.part,
             part_stride: if parts { len as u32 } else { 0 },
             epilogue: operands.epilogue,
-            ..product(geometry, pass)
+            ..product
         };
         let (module, kernel) = kernel(cut.tile, geometry.rank);
         let mut call = self.call(module, kernel).value(&product);
         call.reads(operands.image);
         call.reads(operands.rows);
         call.writes(target, if parts { cut.workspace_len(len) } else { len });
-        let across = cut.tiles[0] * product.phases.number();
-        call.launch([across, cut.tiles[1], geometry.group * cut.splits], 256)?;
+        call.launch(cut.grid(geometry.group, product.phases.number()), 256)?;
         self.add_parts(cut, operands.epilogue, operands.result, operands.workspace, len)
     }
 }
@@ -162,6 +166,8 @@ fn product(geometry: &ConvGeometry, pass: Pass) -> Product {
         result_group,
         result: 0,
         result_row,
+        across: 1,
+        down: 1,
         splits: 1,
         part: k,
         part_stride: 0,

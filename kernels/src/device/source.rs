@@ -42,7 +42,7 @@ impl Module {
     pub(crate) fn kernels(&self) -> impl Iterator<Item = (&'static str, u32)> {
         self.text.lines().filter_map(|line| {
             let (name, rest) = line.strip_prefix("KERNEL(")?.split_once(", ")?;
-            Some((name, rest.split_once(')')?.0.parse().ok()?))
+            Some((name, rest.split([',', ')']).next()?.parse().ok()?))
         })
     }
 }

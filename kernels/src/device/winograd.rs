@@ -81,9 +81,6 @@ impl Winograd {
         let sizes = [outputs, images * tiles[0] * tiles[1], inputs].map(|extent| extent as usize);
         // Sums over channels are not cut: there are 36 products to share out.
         let cut = Cut::new(sizes, (POINTS * group) as usize, tf32, multiprocessors).whole(sizes[2]);
-        if !cut.fits((POINTS * group) as usize) {
-            return None;
-        }
         let batch = geometry.batch;
         let by_blas = false;
         Some(Self { batch, group, inputs, outputs, input, output, pad, tiles, turned, images, cut, by_blas })

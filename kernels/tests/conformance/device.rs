@@ -47,6 +47,25 @@ fn every_version_of_the_product_gives_the_same() {
     }
 }
 
+/// A grid's second and third axes end at 65535 blocks, of 64 rows.
+#[test]
+fn a_product_may_have_more_rows_than_a_grid_has_blocks_down() {
+    let geometry = GemmGeometry::new(64 * 65_535 + 1, 1, 1);
+    let a = numbers(1, geometry.m as usize);
+    for device in devices() {
+        let (x, factor) = (buffer(device, &a), buffer(device, &[-2.0]));
+        let mut c = output(device, a.len());
+        let mut workspace = output(device, device.gemm_workspace_len(&geometry));
+        device.gemm(&geometry, &x, &factor, &mut c, &mut workspace).unwrap();
+        assert!(values(device, &c, a.len()).iter().zip(&a).all(|(&c, &a)| c == -2.0 * a));
+        let refused = device.gemm_version(GemmVersion::Tiles, [32 * 65_535 + 1, 1, 1], &x, &factor, &mut c);
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            "gemm_version: 2097121 rows are 65536 tiles of 32; 65535 are possible"
+        );
+    }
+}
+
 #[test]
 fn products_on_tensor_cores_round_their_factors_and_nothing_else() {
     for device in tf32_devices() {

@@ -138,6 +138,20 @@ fn wrong_arguments_are_refused() {
 }
 
 #[test]
+fn a_grid_beyond_a_gpus_is_refused() {
+    let driver: Arc<dyn Driver> = Arc::new(Emulator::default());
+    let x = DeviceBuffer::zeroed(&driver, 1).unwrap();
+    let mut y = DeviceBuffer::zeroed(&driver, 1).unwrap();
+    let target = Target::new(&mut y);
+    for grid in [[0x8000_0000, 1, 1], [1, 65_536, 1], [1, 1, 65_536]] {
+        let call = Call::new(&*driver, &FAULTS, "off_by_one").count(1).input(&x).output(&target, 1);
+        let [x, y, z] = grid;
+        let said = call.launch(grid, 256).unwrap_err().to_string();
+        assert_eq!(said, format!("faults.cu: kernel `off_by_one`: a grid of {x}, {y}, {z} blocks"));
+    }
+}
+
+#[test]
 fn what_is_right_passes() {
     let driver: Arc<dyn Driver> = Arc::new(Emulator::default());
     let x = DeviceBuffer::zeroed(&driver, 600).unwrap();
