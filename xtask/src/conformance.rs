@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{machine, workspace};
 
 const TABLE: &str = "kernels/CONFORMANCE.md";
-const TRAIT: &str = "kernels/src/backend.rs";
+/// The traits of a backend's operations.
+const TRAITS: &str = "kernels/src/backend";
 
 /// The seed of the shapes and numbers, so that the table can be made again.
 const SEED: &str = "20";
@@ -42,14 +43,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let path = workspace::root().join(TABLE);
         fs::write(&path, &page).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let path = workspace::root().join(TRAIT);
-    let definition = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let missing = missing(&definition, &errors);
+    let missing = missing(&definitions()?, &errors);
     if missing.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!("No test records an error of these operations (check_op): {}", missing.join(", "));
     Ok(ExitCode::FAILURE)
+}
+
+/// The text of the traits, one after the other.
+fn definitions() -> Result<String> {
+    let folder = workspace::root().join(TRAITS);
+    let read = || {
+        let mut files =
+            fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        files.sort_unstable();
+        files.iter().map(fs::read_to_string).collect::<io::Result<String>>()
+    };
+    read().with_context(|| format!("cannot read {}", folder.display()))
 }
 
 /// Runs the tests, and says where they left their errors.
@@ -162,5 +173,13 @@ mod tests {
     fn an_operation_without_a_row_is_named() {
         let definition = "    fn name(&self);\n    fn gemm_workspace_len(\n    fn gemm(\n    fn axpy(&self, alpha: f32);\n";
         assert_eq!(missing(definition, &read("gemm\tA\t0\n").unwrap()), ["axpy"]);
+    }
+
+    #[test]
+    fn operations_of_every_family_are_looked_for() {
+        let all = missing(&definitions().unwrap(), &Errors::new());
+        for operation in ["gemm", "convolution_forward", "lstm_unit_forward", "softmax_forward", "axpy"] {
+            assert!(all.iter().any(|name| name == operation), "{operation} is not among {all:?}");
+        }
     }
 }
