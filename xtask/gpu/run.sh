@@ -28,7 +28,7 @@ if ! name=$("$here/gpu_report" --device "$device" --probe 2>"$results/probe.log"
     cat >&2 <<END
 run.sh: this machine cannot be measured. What is needed:
   * an NVIDIA GPU of compute capability 7.5 or later, and its driver (libcuda.so.1; \`nvidia-smi\` shows both)
-  * NVRTC of CUDA 11.1 or later (libnvrtc.so.*), from a CUDA toolkit, or without one:
+  * NVRTC of CUDA 11.2 or later (libnvrtc.so.*), from a CUDA toolkit, or without one:
       $python -m pip install --target "$here" --no-deps nvidia-cuda-nvrtc-cu12==12.9.86
     or unzip that wheel here, fetched elsewhere by \`pip download\`; LD_LIBRARY_PATH may name other places
 END

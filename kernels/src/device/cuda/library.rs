@@ -15,9 +15,9 @@ pub(super) struct Wanted(&'static [&'static str]);
 
 /// From 11.2 on, those of CUDA 11 are called alike.
 pub(super) const NVRTC: Wanted = Wanted(if cfg!(windows) {
-    &["nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll", "nvrtc64_111_0.dll"]
+    &["nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll"]
 } else {
-    &["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so.11.1"]
+    &["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"]
 });
 
 pub(super) const CUBLAS: Wanted = Wanted(if cfg!(windows) {

@@ -11,7 +11,7 @@ use super::library::{NVRTC, driver_major, functions};
 type RawProgram = *mut c_void;
 
 functions! {
-    /// All that is called; an NVRTC that lacks one is of before CUDA 11.1.
+    /// All that is called; an NVRTC that lacks one is of before CUDA 11.2.
     Functions {
         version = "nvrtcVersion"(*mut c_int, *mut c_int) -> c_int;
         error_string = "nvrtcGetErrorString"(c_int) -> *const c_char;
@@ -24,22 +24,13 @@ functions! {
         ptx = "nvrtcGetPTX"(RawProgram, *mut c_char) -> c_int;
         cubin_size = "nvrtcGetCUBINSize"(RawProgram, *mut usize) -> c_int;
         cubin = "nvrtcGetCUBIN"(RawProgram, *mut c_char) -> c_int;
-    }
-}
-
-functions! {
-    /// Which came later.
-    Architectures {
-        count = "nvrtcGetNumSupportedArchs"(*mut c_int) -> c_int;
-        list = "nvrtcGetSupportedArchs"(*mut c_int) -> c_int;
+        architecture_count = "nvrtcGetNumSupportedArchs"(*mut c_int) -> c_int;
+        architectures = "nvrtcGetSupportedArchs"(*mut c_int) -> c_int;
     }
 }
 
 const HOW_TO_GET: &str = "NVRTC compiles the kernels. It is part of CUDA's toolkit (package nvidia-cuda-toolkit of Debian and \
                           Ubuntu), and can be had alone: pip install nvidia-cuda-nvrtc-cu12";
-
-/// Where it does not tell: those of CUDA 11.1, from the oldest that is served here.
-const KNOWN_TO_11_1: [u32; 3] = [75, 80, 86];
 
 /// The compiler, loaded until the process ends.
 pub(super) struct Nvrtc {
@@ -113,29 +104,15 @@ impl Nvrtc {
     }
 
     fn of(library: Library) -> Result<Self, String> {
-        let functions = Functions::of(&library)
-            .map_err(|what| format!("the libnvrtc here has no {what}: it must be of CUDA 11.1 or later"))?;
+        let functions = Functions::of(&library).map_err(|what| {
+            format!("the libnvrtc here has no {what}, as CUDA's from 11.2 on. {HOW_TO_GET}")
+        })?;
         let (mut major, mut minor) = (0, 0);
         // SAFETY: both pointers are to integers.
         functions.said(unsafe { (functions.version)(&raw mut major, &raw mut minor) })?;
-        let architectures = match Architectures::of(&library) {
-            Ok(known) => known.fetch(&functions)?,
-            Err(_) => KNOWN_TO_11_1.to_vec(),
-        };
+        let architectures = functions.list_architectures()?;
         let version = [major, minor].map(|number| number as u32);
         Ok(Self { functions, version, architectures, _library: library })
-    }
-}
-
-impl Architectures {
-    fn fetch(self, functions: &Functions) -> Result<Vec<u32>, String> {
-        let mut count = 0;
-        // SAFETY: the pointer is to an integer.
-        functions.said(unsafe { (self.count)(&raw mut count) })?;
-        let mut list = vec![0; count.max(0) as usize];
-        // SAFETY: as many integers as it says.
-        functions.said(unsafe { (self.list)(list.as_mut_ptr()) })?;
-        Ok(list.into_iter().map(|number| number as u32).collect())
     }
 }
 
@@ -148,6 +125,17 @@ impl Functions {
         // SAFETY: the function takes any number, and gives text that lives as long as the library.
         let text = unsafe { CStr::from_ptr((self.error_string)(status)) };
         Err(text.to_string_lossy().into_owned())
+    }
+
+    /// What it compiles for.
+    fn list_architectures(&self) -> Result<Vec<u32>, String> {
+        let mut count = 0;
+        // SAFETY: the pointer is to an integer.
+        self.said(unsafe { (self.architecture_count)(&raw mut count) })?;
+        let mut list = vec![0; count.max(0) as usize];
+        // SAFETY: as many integers as it says.
+        self.said(unsafe { (self.architectures)(list.as_mut_ptr()) })?;
+        Ok(list.into_iter().map(|number| number as u32).collect())
     }
 }
 
@@ -221,7 +209,8 @@ mod tests {
         let nvrtc = match Nvrtc::get() {
             Ok(nvrtc) => nvrtc,
             Err(said) => {
-                for part in ["found none of ", "nvrtc", "pip install nvidia-cuda-nvrtc-cu12"] {
+                // There is none, or one that is too old.
+                for part in ["nvrtc", "pip install nvidia-cuda-nvrtc-cu12"] {
                     assert!(said.contains(part), "{said}");
                 }
                 return;

@@ -101,7 +101,7 @@ mod tests {
             (130, OF_12_9, [12, 9], "compute_121", true, false),
             (110, OF_12_9, [12, 9], "compute_103", true, false),
             (88, OF_12_9, [12, 9], "compute_87", true, false),
-            (89, &[75, 80, 86][..], [11, 1], "compute_86", true, false),
+            (89, &[75, 80, 86][..], [11, 2], "compute_86", true, false),
             (80, &[75][..], [10, 2], "compute_75", false, false),
         ] {
             let target = Target::choose(capability, architectures, version).unwrap();
