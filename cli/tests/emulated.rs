@@ -219,7 +219,7 @@ layer { name: "accuracy" type: "Accuracy" bottom: "fc4" bottom: "label" top: "ac
     for (array, same) in agree(&found, &expected, &before) {
         assert_eq!(same, array.starts_with("conv1"), "{array}");
     }
-    // The next batch was on its way to the device when these were written.
+    // Where the loader was in time, the next batch was on its way to the device when these were written.
     let unbroken = task.bytes("emulate_iter_5.solverstate");
     fs::remove_file(task.0.path("emulate_iter_5.solverstate")).unwrap();
     task.succeeds(&[

@@ -1,5 +1,5 @@
 // Whether an update is made, decided where the losses are: a gate of one word, 1 if the weighted losses are finite and no fault is on
-// record, else 0. A launch a loss, one block of 256 threads over its `count` values: 4 bytes and a flop in f64 each. What follows
+// record, else 0. A launch a loss, one block of 256 threads over its `count` values: 4 bytes and 2 flops in f64 each. What follows
 // from f32 cannot overflow in f64, so the sum is finite exactly where each of its terms is.
 
 KERNEL(update_gate, 256)

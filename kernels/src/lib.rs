@@ -69,6 +69,8 @@ pub use backend::{
 };
 pub use buffer::{Buffer, HostBuffer};
 pub use cpu::{ConvAlgorithm, CpuBackend, Isa};
+#[cfg(feature = "emulate")]
+pub use device::EmulatedMemory;
 #[cfg(device)]
 pub use device::{DeviceBackend, DeviceBuffer, GemmVersion, Limits, MathMode};
 #[cfg(feature = "cuda")]

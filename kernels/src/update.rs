@@ -173,6 +173,13 @@ pub trait Updates: fmt::Debug + Send {
     /// Other tensors than were written, losses elsewhere or shorter than they say; the device's.
     fn launch(&mut self, tensors: &mut [UpdateTensor<'_>], losses: Option<&[LossTerm<'_>]>) -> Result<()>;
 
+    /// Whether the last [`launch`](Self::launch) that was given losses, itself or in a replay of what was recorded of it, let anything
+    /// change: what the device has decided, read when all work is done. True where there was none.
+    ///
+    /// # Errors
+    /// The device's.
+    fn is_open(&self) -> Result<bool>;
+
     /// A number that changes whenever the launches do, and that no other updates have.
     fn layout(&self) -> u64;
 }

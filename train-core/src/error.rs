@@ -53,6 +53,16 @@ pub enum Error {
         /// Which of its values: a parameter or a blob.
         what: String,
     },
+    /// A device has left an update undone, and does not say why.
+    #[error(
+        "the device has left the update of iteration {iteration} undone: an operation had met a value that names nothing, such \
+         as a label beyond the classes, and something else on this device was told which. Check the labels, and do the \
+         step again with nothing else on the device"
+    )]
+    NotUpdated {
+        /// Iterations done before.
+        iteration: u64,
+    },
     /// A layer's computation was refused: by its sizes, or by the values it met.
     #[error("layer `{layer}` ({kind})")]
     Layer {

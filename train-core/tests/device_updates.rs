@@ -2,13 +2,13 @@
 
 use caffe_proto::proto::{NetState, Phase, SolverParameter};
 use caffe_proto::{Storage, text};
-use kernels::{Device, DeviceBackend};
+use kernels::{Device, DeviceBackend, MemoryOps};
 use train_core::hooks::{
     Freeze, GradientClipping, GradientHardClipping, GradientLars, GradientNoise, GradientScaling, Hook,
     Lasso, WeightDecay,
 };
 use train_core::optim::{
-    Adam, Bounds, Gradients, Msvag, NAMES, NesterovAg, Optimizer, ParamBuffers, ParamInfo, ParamView,
+    Adam, Bounds, Error, Gradients, Msvag, NAMES, NesterovAg, Optimizer, ParamBuffers, ParamInfo, ParamView,
     RmsProp, Rule, Solver, State, StateArray, Step, rule_by_name,
 };
 use train_core::{Network, Trainer, TrainingOptions};
@@ -337,6 +337,38 @@ clip_gradients: 0.5 iter_size: 2 type: "Nesterov""#;
 
 /// Steps, with a layer frozen in the second and third, come to the processor's losses and parameters; what comes back from
 /// the device is the loss of each pass.
+/// An update whose launch fails has counted nothing, forgets nothing, and leaves nothing for a later one to undo.
+#[test]
+fn an_update_that_is_not_launched_is_taken_back() {
+    let device = DeviceBackend::emulated().unwrap();
+    let infos = ["a", "b", "c"].map(|layer| ParamInfo::new(layer, "W", [100]));
+    let mut optimizer = Optimizer::new(rule_by_name("momentumsgd", Some(0.1)).unwrap(), infos.to_vec());
+    optimizer.add_hook(Freeze::layers(["c"]).until(train_core::hooks::Until::Iteration(1))).unwrap();
+    let mut values = device.allocate_all(&[100; 3]).unwrap();
+    let mut gradients = device.allocate_all(&[100; 3]).unwrap();
+    let mut update = |optimizer: &mut Optimizer, is_there: bool, count: usize| {
+        for gradient in &mut gradients {
+            device.write(gradient, 0, &numbers(100, 1)).unwrap();
+            if !is_there {
+                device.discard(gradient).unwrap();
+            }
+        }
+        let params = values.iter_mut().zip(&mut gradients);
+        let params = params.map(|(value, grad)| ParamBuffers { value, grad: Some(grad) });
+        optimizer.update_on(&device, &mut params.take(count).collect::<Vec<_>>()).map_err(Box::new)
+    };
+    for iteration in 0..3 {
+        let before = remembered(&optimizer);
+        // The kernel reads what is not there.
+        assert!(matches!(*update(&mut optimizer, false, 3).unwrap_err(), Error::Device(_)));
+        assert!(remembered(&optimizer) == before, "iteration {iteration}");
+        assert!(matches!(*update(&mut optimizer, true, 2).unwrap_err(), Error::ParamCount { .. }));
+        assert!(remembered(&optimizer) == before, "iteration {iteration}");
+        update(&mut optimizer, true, 3).unwrap();
+        assert_eq!(optimizer.t(), iteration + 1);
+    }
+}
+
 #[test]
 fn a_step_reads_nothing_but_the_loss() {
     let text = |text: &str| Storage::from_vec("text", text.as_bytes().to_vec());

@@ -51,8 +51,8 @@ fn a_step_is_one_recording() {
                 1 => {}
                 _ => assert_eq!(found, (replays, 0), "{iter_size} passes"),
             }
-            // Two losses and the record of faults, each pass.
-            assert_eq!(device.copies_to_host() - before.2, 3 * iter_size as u64);
+            // Two losses and the record of faults, each pass; and whether the update was made, where the device decides that.
+            assert_eq!(device.copies_to_host() - before.2, [4, 6][iter_size as usize - 1]);
             assert_eq!(trainer.is_recorded(), iteration > 0);
         }
     }
@@ -84,6 +84,77 @@ fn a_step_that_fails_changes_nothing() {
                     .map(|trainer| step(trainer, iteration, Batch::Good).unwrap());
                 assert_eq!((found.loss.to_bits(), found.rate), (expected.loss.to_bits(), expected.rate));
                 assert!(everything(&trainer) == everything(&reference), "{bad:?}, iteration {iteration}");
+            }
+        }
+    }
+}
+
+/// Who has met or is told of a label that names no class while a step is computed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Elsewhere {
+    /// The step's own net, and asks for its loss.
+    AskedMeanwhile,
+    /// The step's own net, and somebody waits for the device.
+    WaitedMeanwhile,
+    /// Another net before the step, and asks for its loss.
+    OtherBefore,
+    /// Another net behind the step.
+    OtherBehind,
+}
+
+/// A step is counted if the device has made it, whoever is told of what kept the device from that.
+#[test]
+fn what_the_device_has_decided_counts() {
+    use Elsewhere::{AskedMeanwhile, OtherBefore, OtherBehind, WaitedMeanwhile};
+    for (case, failing) in [AskedMeanwhile, WaitedMeanwhile, OtherBefore, OtherBehind]
+        .into_iter()
+        .flat_map(|case| [(case, 1), (case, 3)])
+    {
+        let device = DeviceBackend::emulated().unwrap();
+        let [mut trainer, mut reference, mut other] = [1, 2, 3].map(|_| trainer(&device, 1, false));
+        for iteration in 0..failing {
+            for trainer in [&mut trainer, &mut reference] {
+                step(trainer, iteration, Batch::Good).unwrap();
+            }
+        }
+        let other = other.trainee_mut();
+        give(Batch::Mislabelled, 0, 1, &mut |name, values| other.set_input(name, values)).unwrap();
+        if case == OtherBefore {
+            other.forward().unwrap();
+        }
+        let before = everything(&trainer);
+        let own =
+            if matches!(case, AskedMeanwhile | WaitedMeanwhile) { Batch::Mislabelled } else { Batch::Good };
+        let outcome = trainer.step_and(
+            &mut |net| give(own, failing, 1, &mut |name, values| net.set_input(name, values)),
+            &mut |net| {
+                match case {
+                    AskedMeanwhile => assert!(net.loss().is_err()),
+                    WaitedMeanwhile => assert!(device.synchronize().is_err()),
+                    OtherBefore => assert!(other.loss().is_err()),
+                    OtherBehind => other.forward()?,
+                }
+                Ok(())
+            },
+        );
+        let error = outcome.unwrap_err();
+        if case == OtherBehind {
+            assert!(matches!(error, Error::Layer { .. }), "{case:?}: {error}");
+            step(&mut reference, failing, Batch::Good).unwrap();
+        } else {
+            assert!(
+                matches!(error, Error::NotUpdated { iteration } if iteration == failing),
+                "{case:?}: {error}"
+            );
+            assert!(everything(&trainer) == before, "{case:?} in iteration {failing}");
+            trainer.trainee_mut().set_passes(reference.trainee().passes());
+        }
+        for _ in 0..2 {
+            assert_eq!(trainer.iteration(), reference.iteration(), "{case:?}");
+            assert!(everything(&trainer) == everything(&reference), "{case:?} in iteration {failing}");
+            let iteration = trainer.iteration();
+            for trainer in [&mut trainer, &mut reference] {
+                step(trainer, iteration, Batch::Good).unwrap();
             }
         }
     }

@@ -4,7 +4,8 @@ mod list;
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use list::{Entry, KeptLaunch};
 
@@ -17,8 +18,40 @@ use crate::error::{Error, Result};
 pub(crate) struct Emulator {
     /// Whether it passes for an sm_90a.
     wgmma: bool,
+    memory: EmulatedMemory,
     recorder: Recorder,
     lists: Mutex<Lists>,
+}
+
+/// The memory of an emulated device, which can be full: for tests of what is done then.
+#[derive(Clone, Debug, Default)]
+pub struct EmulatedMemory(Arc<Room>);
+
+#[derive(Debug, Default)]
+struct Room {
+    is_full: AtomicBool,
+    refusals: AtomicU64,
+}
+
+impl EmulatedMemory {
+    /// From here on, whoever asks for memory gets [`Error::Memory`].
+    pub fn fill(&self) {
+        self.0.is_full.store(true, Ordering::Relaxed);
+    }
+
+    /// How often somebody has got that.
+    pub fn refusals(&self) -> u64 {
+        self.0.refusals.load(Ordering::Relaxed)
+    }
+
+    fn check(&self, lens: &[usize]) -> Result<()> {
+        if !self.0.is_full.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.0.refusals.fetch_add(1, Ordering::Relaxed);
+        let floats = lens.iter().fold(0_usize, |sum, &len| sum.saturating_add(len));
+        Err(Error::Memory { bytes: floats.saturating_mul(size_of::<f32>()) })
+    }
 }
 
 #[derive(Default)]
@@ -53,6 +86,10 @@ impl Emulator {
     pub(crate) fn sm_90a() -> Self {
         Self { wgmma: true, ..Self::default() }
     }
+
+    pub(crate) fn of(memory: &EmulatedMemory) -> Self {
+        Self { memory: memory.clone(), ..Self::default() }
+    }
 }
 
 impl Driver for Emulator {
@@ -84,6 +121,7 @@ impl Driver for Emulator {
     /// Each apart, so that the bounds of each are checked.
     fn allocate(&self, lens: &[usize]) -> Result<Vec<Address>> {
         let _turn = self.recorder.unrecorded("it allocates memory")?;
+        self.memory.check(lens)?;
         let mut addresses = Vec::with_capacity(lens.len());
         for &len in lens {
             let bytes = len.max(1).saturating_mul(size_of::<f32>());

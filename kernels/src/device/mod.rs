@@ -40,6 +40,8 @@ mod winograd;
 
 #[cfg(feature = "cuda")]
 pub use cuda::{DeviceCode, KernelReport, compile_for, compile_reports, nvrtc_version};
+#[cfg(feature = "emulate")]
+pub use emulate::EmulatedMemory;
 pub use gemm::GemmVersion;
 pub use limits::Limits;
 pub use memory::DeviceBuffer;
@@ -95,6 +97,12 @@ impl DeviceBackend {
     #[cfg(feature = "emulate")]
     pub fn emulated_sm_90a() -> Result<Self> {
         Self::with_driver(Arc::new(emulate::Emulator::sm_90a()))
+    }
+
+    /// The same with memory that tests can fill.
+    #[cfg(feature = "emulate")]
+    pub fn emulated_with(memory: &EmulatedMemory) -> Result<Self> {
+        Self::with_driver(Arc::new(emulate::Emulator::of(memory)))
     }
 
     /// An NVIDIA GPU, counted from 0. Kernels are compiled when they are first used, and kept in the cache folder

@@ -36,6 +36,8 @@ pub(super) struct DeviceUpdates {
     factors: Option<DeviceBuffer>,
     /// One word: whether anything may change.
     gate: Option<DeviceBuffer>,
+    /// Whether a launch has written that.
+    is_decided: bool,
     layout: u64,
 }
 
@@ -66,6 +68,7 @@ impl DeviceBackend {
             parts: None,
             factors: None,
             gate: None,
+            is_decided: false,
             layout: 0,
         })
     }
@@ -132,8 +135,17 @@ impl Updates for DeviceUpdates {
         };
         if let (Some(losses), Some(gate)) = (losses, &launches.gate) {
             decide(&self.driver, &self.faults, losses, gate)?;
+            self.is_decided = true;
         }
         self.plan.stages.iter().try_for_each(|stage| launches.launch(tensors, stage))
+    }
+
+    fn is_open(&self) -> Result<bool> {
+        let mut word = [f32::from_bits(1)];
+        if let Some(gate) = self.gate.as_ref().filter(|_| self.is_decided) {
+            gate.read(&mut word)?;
+        }
+        Ok(word[0].to_bits() != 0)
     }
 
     fn layout(&self) -> u64 {

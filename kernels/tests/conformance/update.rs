@@ -314,8 +314,11 @@ fn after_losses(device: &DeviceBackend, rule: UpdateRule, losses: &[(Vec<f32>, f
         .collect();
     let mut updates = updates(device);
     updates.write(&mut tensors.views(), &vec![rule; lens.len()], &steps(lens.len())).unwrap();
+    assert!(updates.is_open().unwrap());
     updates.launch(&mut tensors.views(), Some(&terms)).unwrap();
-    [before, bits(tensors.read(device))]
+    let after = bits(tensors.read(device));
+    assert_eq!(updates.is_open().unwrap(), after != before);
+    [before, after]
 }
 
 #[test]

@@ -162,9 +162,10 @@ impl<'b> Stage<'b> {
             },
             &mut |net| {
                 // What comes from a prefix is not there before its turn.
-                let upcoming =
-                    if self.prefix.is_none() && net.is_recorded() { self.loader.upcoming() } else { None };
-                let Some(batch) = upcoming else { return Ok(()) };
+                if self.prefix.is_some() || !net.is_recorded() || !net.make_room_ahead()? {
+                    return Ok(());
+                }
+                let Some(batch) = self.loader.upcoming() else { return Ok(()) };
                 let mut inputs = self.inputs.iter().zip(&batch.tops);
                 inputs.try_for_each(|(name, values)| net.set_input_ahead(name, values))?;
                 is_ahead.set(true);
@@ -366,3 +367,6 @@ fn told(split: &Split, cached: Option<&Cached>, why_not: Option<&str>) -> String
     let lowest = split.lowest.as_ref().map(|layer| format!(", below `{layer}`")).unwrap_or_default();
     format!("{blobs}{lowest}, of {} images, {megabytes:.1} MB, {found}", train.len() + validation.len())
 }
+
+#[cfg(all(test, feature = "emulate"))]
+mod tests;

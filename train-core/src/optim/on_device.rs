@@ -6,6 +6,7 @@ use kernels::{Backend, Buffer, LossTerm, UpdateRule, UpdateTensor};
 
 use super::change::{self, Change};
 use super::operation::Operation;
+use super::optimizer::Begun;
 use super::param_state::ParamState;
 use super::place::{Buffers, Fetched, Place, Remote, Source};
 use super::{Error, Optimizer, ParamBuffers, ParamInfo, ParamView, Step};
@@ -40,7 +41,8 @@ impl Optimizer {
             return self.update(&mut views);
         }
         if self.prepare_update(backend, params)? {
-            self.launch_update(params, None)?;
+            let launched = self.launch_update(params, None);
+            self.take_back_unless(launched)?;
         }
         self.finish_update();
         Ok(())
@@ -61,7 +63,8 @@ impl Optimizer {
         }
         if self.prepare_update(backend, params)? {
             replay.depend_on(self.layout());
-            replay.run(backend, &mut |_| Ok(self.launch_update(params, None)?))?;
+            let launched = replay.run(backend, &mut |_| Ok(self.launch_update(params, None)?));
+            self.take_back_unless(launched)?;
         }
         self.finish_update();
         Ok(())
@@ -85,6 +88,8 @@ impl Optimizer {
         lens: &[(usize, Option<usize>)],
         source: &mut dyn Source,
     ) -> Result<Asked, Error> {
+        // What is taken back after an error is nothing of an update before.
+        self.begun = Begun::default();
         self.check(lens.iter().copied(), |expected, found| expected <= found)?;
         let active = self.begin(|index| lens[index].1.is_some());
         let rules = if self.is_updated_on(backend) { self.rules(&active) } else { None };
@@ -157,6 +162,11 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Whether the device has made the update that was [launched](Self::launch_update) last with losses; waits for it.
+    pub(crate) fn is_update_made(&self) -> Result<bool, Error> {
+        Ok(self.updates.as_ref().map_or(Ok(true), |updates| updates.is_open())?)
+    }
+
     /// Tells launches that were written apart: while it is the same, so are they.
     pub(crate) fn layout(&self) -> u64 {
         self.updates.as_ref().map_or(0, |updates| updates.layout())
@@ -176,6 +186,11 @@ impl Optimizer {
             Some(failure) => Err(failure.into()),
             None => asked.and_then(|asked| self.write_update(backend, params, asked)),
         };
+        self.take_back_unless(outcome)
+    }
+
+    /// The outcome; where it is an error, without what the update has counted.
+    fn take_back_unless<T, E>(&mut self, outcome: Result<T, E>) -> Result<T, E> {
         if outcome.is_err() {
             self.take_back();
         }
@@ -188,7 +203,8 @@ impl Optimizer {
         active.iter().map(|&index| self.rule.on_device(&next(index))).collect()
     }
 
-    /// The update in main memory, of what was fetched there.
+    /// The update in main memory, of what was fetched there. Where the device fails while values are copied back to it, the rule's
+    /// arrays have moved, and of the values those that had been copied.
     fn move_fetched(
         &mut self,
         backend: &dyn Backend,
@@ -198,6 +214,9 @@ impl Optimizer {
         changes: &[Vec<Change>],
     ) -> Result<(), Error> {
         for &index in active {
+            if self.states[index].arrays.is_empty() {
+                self.begun.fresh.push(index);
+            }
             self.states[index].keep_on_host(self.rule.state(), self.params[index].count())?;
         }
         let mut views: Vec<ParamView<'_>> = fetched.iter_mut().map(Fetched::view).collect();

@@ -222,7 +222,8 @@ impl Optimizer {
         self.begun.counted.extend(active);
     }
 
-    /// Undoes what an update that is not finished has counted and forgotten. No parameter was changed by it.
+    /// Undoes what an update that is not finished has counted and forgotten. What it has moved stays so: nothing, unless the device
+    /// failed in the middle of the update.
     pub(crate) fn take_back(&mut self) {
         let Begun { counted, fresh, forgotten } = std::mem::take(&mut self.begun);
         for index in counted {

@@ -281,7 +281,7 @@ impl<'b> Session<'b> {
                 Ok(())
             },
             &mut |net| {
-                if net.is_recorded() {
+                if net.is_recorded() && net.make_room_ahead()? {
                     let supply = supply.borrow();
                     is_ahead
                         .set(supply.show_upcoming(&mut |name, values| net.set_input_ahead(name, values))?);
@@ -357,3 +357,6 @@ impl<'b> Session<'b> {
         Ok(())
     }
 }
+
+#[cfg(all(test, feature = "emulate"))]
+mod tests;

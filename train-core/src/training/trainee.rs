@@ -109,7 +109,7 @@ pub struct Trainee<'b> {
     /// Tops that count, with their weights.
     losses: Vec<(ValueId, f32)>,
     given: Vec<ValueId>,
-    ahead: Vec<Ahead>,
+    ahead: Ahead,
     passes: u64,
     /// The number of the last forward pass, where operations read it.
     clock: Buffer,
@@ -172,7 +172,7 @@ impl<'b> Trainee<'b> {
             versions: vec![0; plan.storages.len()],
             losses,
             given,
-            ahead: Vec::new(),
+            ahead: Ahead::default(),
             passes: 0,
             clock: backend.allocate(CLOCK_LEN)?,
             unrecorded: options.unrecorded || !is_steady,

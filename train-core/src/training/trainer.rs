@@ -110,16 +110,19 @@ impl<'b> Trainer<'b> {
     ///
     /// # Errors
     /// `fill`'s; [`Error::Diverged`](crate::Error::Diverged) when the loss is no number any more: then nothing is updated;
-    /// those of the passes and the update.
+    /// those of the passes and the update; [`Error::NotUpdated`](crate::Error::NotUpdated) where something else that uses the device was told
+    /// of a value that kept it from the update. [`iteration`](Self::iteration) counts the step if its update was made: after an
+    /// error, too, as where something else on the device met such a value behind the update.
     pub fn step(&mut self, fill: &mut dyn FnMut(&mut Trainee<'b>) -> Result<()>) -> Result<Stepped> {
         self.step_and(fill, &mut |_| Ok(()))
     }
 
-    /// [`step`](Self::step), which calls `meanwhile` when a device has been given all there is to do, before its loss is waited for: there
-    /// the inputs of the next step can be [set ahead](Trainee::set_input_ahead). A step that fails before that does not call it.
+    /// [`step`](Self::step), which calls `meanwhile` when a device has been given all there is to do: there the inputs of the next step can
+    /// be [set ahead](Trainee::set_input_ahead). Where pass and update are one recording, the loss is waited for after that; else it is there
+    /// already. A step that fails before that does not call it.
     ///
     /// # Errors
-    /// Those of [`step`](Self::step); `meanwhile`'s, when the step is done.
+    /// Those of [`step`](Self::step); `meanwhile`'s, where the step itself has given none.
     pub fn step_and(
         &mut self,
         fill: &mut dyn FnMut(&mut Trainee<'b>) -> Result<()>,

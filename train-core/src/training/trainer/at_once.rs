@@ -2,8 +2,8 @@
 
 use super::Trainer;
 use crate::Trainee;
-use crate::error::Result;
-use crate::optim::Source;
+use crate::error::{Error, Result};
+use crate::optim::{Optimizer, Source};
 
 impl<'b> Trainer<'b> {
     /// Whether iterations are done so: not where gradients of several passes are summed up, where nothing is recorded, or where
@@ -16,27 +16,36 @@ impl<'b> Trainer<'b> {
             && self.solver.optimizer_mut().is_updated_on(backend)
     }
 
-    /// A pass with the inputs that are there, and the update; gives the loss, and calls `meanwhile` before it waits for that. On an error
-    /// nothing was updated, and nothing counted but the pass.
+    /// A pass with the inputs that are there, and the update; gives the loss, and calls `meanwhile` before it waits for that. What counts is
+    /// whether the device says that it has made the update. If so, the iteration is counted, even where an error is given; if
+    /// not, there is an error, and nothing is counted but the pass.
     ///
     /// # Errors
-    /// [`Error::Diverged`](crate::Error::Diverged), [`Error::Layer`](crate::Error::Layer), the device's.
+    /// [`Error::Diverged`], [`Error::Layer`], [`Error::NotUpdated`], the device's.
     pub(super) fn step_at_once(&mut self, meanwhile: &mut dyn FnMut(&mut Trainee<'b>)) -> Result<f64> {
         let rate = self.solver.optimizer().rate();
         let reached = self.solver.set_rate();
-        let outcome = self.pass_and_update(meanwhile);
+        let made = self.pass_and_update(meanwhile);
         let optimizer = self.solver.optimizer_mut();
-        if outcome.is_ok() {
-            optimizer.finish_update();
-            self.solver.set_current_step(reached);
-        } else {
-            optimizer.take_back();
-            optimizer.set_rate(rate);
+        match made {
+            Ok(loss) => {
+                optimizer.finish_update();
+                self.solver.set_current_step(reached);
+                loss
+            }
+            Err(error) => {
+                optimizer.take_back();
+                optimizer.set_rate(rate);
+                Err(error)
+            }
         }
-        outcome
     }
 
-    fn pass_and_update(&mut self, meanwhile: &mut dyn FnMut(&mut Trainee<'b>)) -> Result<f64> {
+    /// Of an update that was made, the loss, or why there is none.
+    ///
+    /// # Errors
+    /// Why no update was made.
+    fn pass_and_update(&mut self, meanwhile: &mut dyn FnMut(&mut Trainee<'b>)) -> Result<Result<f64>> {
         let (backend, iteration) = (self.trainee.backend(), self.iteration());
         let lens = self.trainee.param_lens();
         let mut passes = Passes { trainee: &mut self.trainee, iteration, outcome: None };
@@ -45,9 +54,11 @@ impl<'b> Trainer<'b> {
         let loss = passes.outcome.transpose()?;
         self.asks |= asked.for_numbers();
         if !optimizer.write_update(backend, &mut self.trainee.params_as_they_are(), asked)? {
+            let Some(loss) = loss else {
+                unreachable!("a rule that no kernel knows has asked for numbers, and so for a pass")
+            };
             meanwhile(&mut self.trainee);
-            // With nothing to move, nobody may have asked for a pass.
-            return loss.map_or_else(|| self.trainee.pass(iteration), Ok);
+            return Ok(Ok(loss));
         }
         let layout = optimizer.layout();
         if loss.is_none() && layout == self.layout && !self.trainee.is_step_refused() {
@@ -55,7 +66,7 @@ impl<'b> Trainer<'b> {
                 Ok(optimizer.launch_update(params, Some(losses))?)
             })?;
             meanwhile(&mut self.trainee);
-            return self.trainee.finite_loss(iteration);
+            return if_made(optimizer, iteration, self.trainee.finite_loss(iteration));
         }
         // Launches that are not those of the step before: what was recorded of passes serves, and of a whole step does not.
         self.layout = layout;
@@ -70,7 +81,18 @@ impl<'b> Trainer<'b> {
         })?;
         trainee.count_step(layout);
         meanwhile(trainee);
-        Ok(loss)
+        if_made(optimizer, iteration, Ok(loss))
+    }
+}
+
+/// The loss, or why there is none, if the device has made the update. What has kept it from that may have been told to somebody
+/// else, as whoever waits for the device first is told; and what it tells may have been met since.
+fn if_made(optimizer: &Optimizer, iteration: u64, loss: Result<f64>) -> Result<Result<f64>> {
+    match (optimizer.is_update_made(), loss) {
+        (Ok(true), loss) => Ok(loss),
+        (_, Err(error)) => Err(error),
+        (Ok(false), Ok(_)) => Err(Error::NotUpdated { iteration }),
+        (Err(error), Ok(_)) => Err(error.into()),
     }
 }
 
